@@ -3,7 +3,7 @@
  * window since the studio was started, and those in the engine's store. For writing, these are only the paths chosen in a
  * dialog for saving. The spelling must be the same; nothing below or beside a path is allowed.
  */
-import type { AskedMix, DataRef, EngineRequests, ModelRef, Params, Ref } from '../engine/contract.ts';
+import type { AskedMix, DataRef, EngineRequests, EvaluationRequest, ModelRef, Params, Ref } from '../engine/contract.ts';
 import { Problem } from '../engine/problem.ts';
 
 interface Named {
@@ -18,6 +18,14 @@ const filesOf = (data: DataRef | undefined): readonly string[] => {
   return 'mix' in data ? filesOfMix(data.mix) : [...data.paths, ...(data.evalPaths ?? [])];
 };
 const filesOfMix = ({ parts }: AskedMix): readonly string[] => parts.flatMap(({ data }) => filesOf(data));
+
+const readByEvaluation = ({ model, data, train, validation, contestants }: EvaluationRequest): Named => ({
+  read: [
+    ...pathOf(model),
+    ...[data, train?.data, validation?.data].flatMap(filesOf),
+    ...contestants.flatMap(({ adapter }) => pathOf(adapter)),
+  ],
+});
 
 /**
  * Lists the paths in every request of the engine. The type makes the list complete: a new request compiles only once its paths
@@ -97,6 +105,18 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
   'evaluate.start': ({ model, data, adapter }) => ({
     read: [...pathOf(model), ...filesOf(data), ...(adapter === null ? [] : [adapter])],
   }),
+  'evaluators.list': none,
+  'evaluations.list': none,
+  'evaluations.get': none,
+  'evaluations.rows': none,
+  'evaluations.report': none,
+  'evaluations.text': none,
+  'evaluations.plan': readByEvaluation,
+  'evaluations.start': readByEvaluation,
+  'evaluations.stop': none,
+  'evaluations.resume': none,
+  'evaluations.rename': none,
+  'evaluations.remove': none,
   'data.rows': ({ model, data }) => ({ read: [...pathOf(model), ...filesOf(data)] }),
   'data.row': ({ model, data }) => ({ read: [...pathOf(model), ...filesOf(data)] }),
   'data.pack': ({ model, data }) => ({ read: [...pathOf(model), ...filesOf(data)] }),

@@ -10,6 +10,7 @@ export type * from './contract/adapters.ts';
 export type * from './contract/answers.ts';
 export type * from './contract/data.ts';
 export type * from './contract/evaluation-report.ts';
+export type * from './contract/evaluations.ts';
 export type * from './contract/exports.ts';
 export type * from './contract/jobs.ts';
 export type * from './contract/machine.ts';

@@ -83,6 +83,7 @@ async function open(): Promise<Handle> {
     const { RunQueue } = await import('./host/runs/queue.ts');
     const { RunRegistry } = await import('./host/runs/registry.ts');
     const { Exports } = await import('./host/exports.ts');
+    const { Evaluations } = await import('./host/evaluations.ts');
     const { SampleProject } = await import('./host/sample-project.ts');
     const { TokenCacheKeeper } = await import('./host/token-cache.ts');
     const { handlersFor } = await import('./host/handlers.ts');
@@ -108,9 +109,10 @@ async function open(): Promise<Handle> {
     const runner = new LocalRunner(supervisor, cacheDir);
     const runs = new RunQueue(context, { registry, library, datasets, adapters, devices, runner });
     const exports = new Exports(context, library, datasets);
+    const evaluations = new Evaluations(context, library, datasets);
     const mixes = new Mixes(context, library, adapters);
     const sample = new SampleProject(context, { library, datasets, runs });
-    const parts = { devices, library, datasets, adapters, registry, runs, processes, exports, mixes, sample };
+    const parts = { devices, library, datasets, adapters, registry, runs, processes, exports, evaluations, mixes, sample };
     // A sample left by an earlier host continues with its run.
     for (const id of runs.takeOver()) sample.follow(id);
     const handlers = handlersFor(context, parts);

@@ -1,28 +1,54 @@
 /** `lowrank evaluate` measures a model, with or without adapters, on rows. */
 import { writeFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
-import type { EvaluateResult, EvaluatorChoice, ReportedRow } from '../contract.ts';
+import type {
+  Contestant,
+  EvaluateResult,
+  Evaluation,
+  EvaluationPlan,
+  EvaluationReport,
+  EvaluationRequest,
+  EvaluatorChoice,
+} from '../contract.ts';
+import { contestantName, readContestant } from '../evaluate/contestants.ts';
 import { reportCsv, reportMarkdown } from '../evaluate/report/report-text.ts';
-import { type ContestantResult, evaluationReport } from '../evaluate/report/report.ts';
 import { readText } from '../formats/files.ts';
-import type { MeasureName } from '../measures.ts';
 import { Problem } from '../problem.ts';
 import type { HostClient } from '../rpc.ts';
 import {
   type Command,
+  Interrupted,
   mapOptions,
   modelOptions,
   ProblemInResult,
   rowOptions,
   rowUsage,
   type Session,
-  UsageError,
 } from './command.ts';
 import { missedBy, readGate } from './gate.ts';
+import { duration, type Output } from './output.ts';
 import { showProgress } from './progress.ts';
 
+/** Any of these options makes a comparison of it. */
+const comparing = [
+  ...[
+    'evaluator',
+    'against',
+    'train',
+    'validation',
+    'schema',
+    'max-tokens',
+    'rows',
+    'learning-rows',
+    'general',
+    'seed',
+    'plan',
+  ],
+  ...['report', 'gate'],
+];
+
 export const evaluate: Command = {
-  usage: `--model PATH [--accept-field NAME]... --data FILE... [--map question=COLUMN,answer=COLUMN] [--adapter DIR]... [--evaluator NAME[=OPTIONS.json]]... [--against base] [--max-tokens N] [--seed N] [--report FILE.md|FILE.csv] [--gate MEASURE>=BASELINE+0.05]... ${rowUsage}`,
+  usage: `--model PATH [--accept-field NAME]... --data FILE... [--map question=COLUMN,answer=COLUMN] [--adapter DIR]... [--evaluator NAME[=OPTIONS.json]]... [--against base,few-shot=3,few-shot-nearest=3,few-shot=auto,schema,few-shot=3+schema,constrained,adapter+schema,endpoint=URL#MODEL] [--train FILE...] [--validation FILE...] [--schema FILE.json] [--max-tokens N] [--rows N] [--learning-rows N] [--general] [--seed N] [--plan] [--report FILE.md|FILE.csv] [--gate MEASURE>=BASELINE+0.05]... ${rowUsage}`,
   summary: 'loss and perplexity on the rows of FILE; with more options a comparison by evaluators',
   options: {
     ...modelOptions,
@@ -32,18 +58,24 @@ export const evaluate: Command = {
     adapter: { type: 'string', multiple: true },
     evaluator: { type: 'string', multiple: true },
     against: { type: 'string' },
+    train: { type: 'string', multiple: true },
+    validation: { type: 'string', multiple: true },
+    schema: { type: 'string' },
     'max-tokens': { type: 'string' },
+    rows: { type: 'string' },
+    'learning-rows': { type: 'string' },
+    general: { type: 'boolean' },
+    plan: { type: 'boolean' },
     seed: { type: 'string' },
     report: { type: 'string' },
     gate: { type: 'string', multiple: true },
   },
-  lists: ['data'],
+  lists: ['data', 'train', 'validation'],
   async run(session) {
     const { args, output, connect } = session;
     const adapters = args.list('adapter');
-    const comparing = ['evaluator', 'against', 'max-tokens', 'seed', 'report', 'gate'];
-    if (adapters.length > 1 || comparing.some((name) => args.text(name) !== undefined || args.list(name).length > 0))
-      return compare(session, adapters);
+    const isGiven = (name: string): boolean => args.text(name) !== undefined || args.list(name).length > 0 || args.flag(name);
+    if (adapters.length > 1 || comparing.some(isGiven)) return compare(session, adapters);
     const result = await measured(session, await connect(), adapters[0] ?? null);
     for (const note of result.notes) output.message(note);
     const { notes, measures, supervisedTokens, rows } = result;
@@ -59,80 +91,128 @@ export const evaluate: Command = {
   },
 };
 
-/** Measures base and adapters one after the other, and compares them on the same rows. */
+/** Compares contestants on the same rows as one evaluation, which is stored. */
 async function compare(session: Session, adapters: readonly string[]): Promise<void> {
   const { args, output } = session;
-  const against = args.text('against')?.split(',') ?? [];
-  const unknown = against.find((name) => name !== 'base');
-  if (unknown !== undefined) throw new UsageError(`--against takes base, not '${unknown}'.`);
-  const chosen = args.list('evaluator');
-  const evaluators = chosen.length === 0 ? ['loss'] : chosen.map(readEvaluator);
   const gates = args.list('gate').map(readGate);
-  const settings = {
-    evaluators,
-    ...(args.text('max-tokens') === undefined ? {} : { maxTokens: args.number('max-tokens', 1, { min: 1, integer: true }) }),
-  };
-  const seed = args.number('seed', 0, { min: 0, integer: true });
+  const request = comparison(session, adapters);
   const client = await session.connect();
-  const contestants: ContestantResult[] = [];
-  const notes = new Set<string>();
-  const measures = new Set<MeasureName>();
-  for (const adapter of against.length > 0 || adapters.length === 0 ? [null, ...adapters] : adapters) {
-    const result = await measured(session, client, adapter, settings);
-    for (const note of result.notes) notes.add(note);
-    for (const name of Object.keys(result.measures)) measures.add(name as MeasureName);
-    contestants.push({ name: nameOf(adapter, adapters), trained: adapter !== null, rows: result.rows.map(reportedRow) });
-  }
-  for (const note of notes) output.message(note);
-  const report = evaluationReport(contestants, { measures: [...measures], seed });
+  if (args.flag('plan')) return showPlan(output, await planned(client, request, output));
+  const started = await client.request('evaluations.start', request);
+  session.onInterrupt(() => {
+    output.message('Stopping. Press Ctrl-C again to end immediately.');
+    client.request('evaluations.stop', { id: started.id }).catch(() => {});
+  });
+  const ended = await followEvaluation(client, started.id, output);
+  if (ended.state === 'stopped')
+    throw new Interrupted(`Stopped after ${ended.answered} answers, which are kept. Continue in the window, under Evaluate.`);
+  if (ended.problem !== null) throw Problem.fromValue(ended.problem);
+  const report = await client.request('evaluations.report', { id: started.id });
+  for (const note of report.notes) output.message(note);
   const file = args.text('report');
   if (file !== undefined) writeFileSync(resolve(file), file.endsWith('.csv') ? reportCsv(report) : reportMarkdown(report));
-  for (const { name, measures: own } of report.contestants)
-    for (const [measure, { value, low, high, n }] of Object.entries(own))
-      output.line(`${name}  ${measure}  ${value.toFixed(4)} (${low.toFixed(4)} to ${high.toFixed(4)}, n = ${n})`);
-  for (const sentence of report.power) output.line(sentence);
-  output.line(report.verdict.sentence);
+  showReport(output, report);
   const missed = gates.flatMap((gate) => missedBy(report, gate));
-  if (missed.length === 0) return output.document({ notes: [...notes], ...report });
+  if (missed.length === 0) return output.document(report);
   const problem = new Problem('gate-missed', missed.join(' '), 'Train further or on other rows, or lower the gate.');
-  throw new ProblemInResult(problem, { notes: [...notes], ...report });
+  throw new ProblemInResult(problem, report);
 }
 
-function measured(
-  { args, output }: Session,
-  client: HostClient,
-  adapter: string | null,
-  settings: { readonly evaluators?: readonly EvaluatorChoice[]; readonly maxTokens?: number } = {},
-): Promise<EvaluateResult> {
+/** Makes the request of what the command line says. */
+function comparison({ args }: Session, adapters: readonly string[]): EvaluationRequest {
+  const against = args.text('against')?.split(',') ?? (adapters.length === 0 ? ['base'] : []);
+  const paths = adapters.map((path) => resolve(path));
+  const chosen = [...against.flatMap((text) => readContestant(text, paths)), ...paths.map((path) => ({ adapter: { path } }))];
+  const nameOfAdapter = (contestant: Contestant): string =>
+    contestant.adapter === undefined || 'id' in contestant.adapter ? '' : nameOf(contestant.adapter.path, paths);
+  const contestants = chosen.map((contestant) => ({
+    ...contestant,
+    name: contestantName(contestant, nameOfAdapter(contestant)),
+  }));
+  const evaluators = args.list('evaluator');
+  const files = (name: string) => args.list(name).map((path) => resolve(path));
+  const mapping = args.mapping();
+  const rowsOf = (name: string) => ({ data: { paths: files(name), ...(mapping === undefined ? {} : { mapping }) } });
+  const schema = args.text('schema');
+  const number = (name: string, min: number) =>
+    args.text(name) === undefined ? undefined : args.number(name, min, { min, integer: true });
+  const numbers = Object.entries({
+    ...{ maxTokens: number('max-tokens', 1), mostRows: number('rows', 1), learningRows: number('learning-rows', 1) },
+    seed: number('seed', 0),
+  }).filter(([, value]) => value !== undefined);
+  return {
+    ...{ model: args.model(), data: args.files('data'), rowSettings: args.rowSettings(), contestants },
+    evaluators: evaluators.length === 0 ? ['loss'] : evaluators.map(readEvaluator),
+    ...(args.list('train').length === 0 ? {} : { train: rowsOf('train') }),
+    ...(args.list('validation').length === 0 ? {} : { validation: rowsOf('validation') }),
+    ...(schema === undefined ? {} : { schema: readJson(resolve(schema), 'It must hold a JSON Schema, or a list of tools.') }),
+    ...Object.fromEntries(numbers),
+    ...(args.flag('general') ? { general: true } : {}),
+    attached: true,
+  };
+}
+
+function planned(client: HostClient, request: EvaluationRequest, output: Output): Promise<EvaluationPlan> {
+  return showProgress(client, output, 'compare', () => client.request('evaluations.plan', request));
+}
+
+function showPlan(output: Output, plan: EvaluationPlan): void {
+  for (const note of [...plan.notes, ...plan.guards.sentences]) output.message(note);
+  for (const { name, promptTokens, seconds } of plan.contestants)
+    output.line(`${name}  ${promptTokens === null ? '' : `${promptTokens.toFixed(0)} prompt tokens, `}${duration(seconds)}`);
+  output.line(`${plan.rows} rows take about ${duration(plan.seconds)}.`);
+  output.document(plan);
+}
+
+function showReport(output: Output, { guards, looks, contestants, power, seeds, general, verdict }: EvaluationReport): void {
+  for (const { name, measures: own } of contestants)
+    for (const [measure, { value, low, high, n }] of Object.entries(own))
+      output.line(`${name}  ${measure}  ${value.toFixed(4)} (${low.toFixed(4)} to ${high.toFixed(4)}, n = ${n})`);
+  for (const { contestants: own, measures } of seeds)
+    for (const [measure, { least, most }] of Object.entries(measures))
+      output.line(`${own.join(', ')} differ in their seed alone: ${measure} from ${least.toFixed(4)} to ${most.toFixed(4)}`);
+  for (const sentence of [...power, ...(general?.broke.map((one) => one.sentence) ?? []), ...(guards?.sentences ?? [])])
+    output.line(sentence);
+  if (looks !== null && looks > 0) output.line(`These rows were evaluated ${looks} ${looks === 1 ? 'time' : 'times'} before.`);
+  output.line(verdict.sentence);
+}
+
+/** Shows how far an evaluation is, and returns it when it has ended. */
+async function followEvaluation(client: HostClient, id: string, output: Output): Promise<Evaluation> {
+  const ended = Promise.withResolvers<Evaluation>();
+  const hear = (evaluation: Evaluation): void => {
+    if (evaluation.id === id && evaluation.state !== 'running') ended.resolve(evaluation);
+  };
+  const ends = [
+    client.on('evaluation.changed', hear),
+    client.on('job.progress', (event) => {
+      if (event.subjectId === id) output.progress(event.progress);
+    }),
+  ];
+  client.onClose(() => ended.reject(new Problem('host-unreachable', 'The engine has ended.', 'Start the command again.')));
+  try {
+    // It may have ended before anybody listened.
+    hear((await client.request('evaluations.get', { id })).evaluation);
+    return await ended.promise;
+  } finally {
+    for (const end of ends) end();
+    output.end();
+  }
+}
+
+function measured({ args, output }: Session, client: HostClient, adapter: string | null): Promise<EvaluateResult> {
   return showProgress(client, output, 'evaluate', () =>
     client.request('evaluate.start', {
-      ...{ model: args.model(), data: args.files('data'), rowSettings: args.rowSettings(), ...settings },
+      ...{ model: args.model(), data: args.files('data'), rowSettings: args.rowSettings() },
       adapter: adapter === null ? null : resolve(adapter),
     }),
   );
 }
 
-/** Returns what a contestant is called: its folder, or the path as it was given where two folders have the same name. */
-function nameOf(adapter: string | null, all: readonly string[]): string {
-  if (adapter === null) return 'base';
-  const isOnly = all.filter((other) => basename(resolve(other)) === basename(resolve(adapter))).length === 1;
-  return isOnly && basename(resolve(adapter)) !== 'base' ? basename(resolve(adapter)) : adapter;
-}
-
-function reportedRow({
-  row,
-  measures,
-  supervisedTokens,
-  answer,
-}: EvaluateResult['rows'][number]): Omit<ReportedRow, 'contestant'> {
-  return {
-    ...{ row, answer: answer?.text ?? null, scores: measures, source: String(row), supervisedTokens },
-    ...{
-      promptTokens: answer?.promptTokens ?? null,
-      answerTokens: answer?.answerTokens ?? null,
-      seconds: answer?.seconds ?? null,
-    },
-  };
+/** Returns what an adapter is called: its folder, or its path where two folders have the same name. */
+function nameOf(path: string, all: readonly string[]): string {
+  const isOnly = all.filter((other) => basename(other) === basename(path)).length === 1;
+  return isOnly && basename(path) !== 'base' ? basename(path) : path;
 }
 
 /** Reads `NAME` or `NAME=FILE`, where the file holds the options as JSON. */
@@ -140,14 +220,15 @@ function readEvaluator(text: string): EvaluatorChoice {
   const at = text.indexOf('=');
   if (at < 0) return text;
   const [name, file] = [text.slice(0, at), resolve(text.slice(at + 1))];
-  const content = readText(file, 1 << 24);
+  const options = readJson(file, `It must hold the options of the evaluator '${name}', as an object.`);
+  return { name, options: options as Readonly<Record<string, unknown>> };
+}
+
+function readJson(file: string, hint: string): unknown {
   try {
-    return { name, options: JSON.parse(content) as Readonly<Record<string, unknown>> };
-  } catch {
-    throw new Problem(
-      'data-invalid',
-      `${file} is not JSON.`,
-      `It must hold the options of the evaluator '${name}', as an object.`,
-    );
+    return JSON.parse(readText(file, 1 << 24)) as unknown;
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    throw new Problem('data-invalid', `${file} is not JSON.`, hint);
   }
 }

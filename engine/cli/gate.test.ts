@@ -3,12 +3,21 @@ import type { EvaluationReport } from '../contract.ts';
 import { missedBy, readGate } from './gate.ts';
 
 const contestant = (name: string, value: number) => ({
-  ...{ name, trained: name !== 'base', promptTokens: null, answerTokens: null, secondsPerAnswer: null, breakEvenAnswers: null },
+  ...{
+    name,
+    trained: name !== 'base',
+    promptTokens: null,
+    training: null,
+    answerTokens: null,
+    secondsPerAnswer: null,
+    breakEvenAnswers: null,
+  },
   measures: { json: { value, low: 0, high: 1, n: 10 } },
 });
 const report: EvaluationReport = {
   contestants: [contestant('base', 0.5), contestant('adapters/voice-2', 0.55)],
   ...{ pairs: [], rows: [], power: [], verdict: { code: 'cannot-tell', sentence: '' }, hashes: {} },
+  ...{ notes: [], guards: null, looks: null, seeds: [], general: null },
 };
 
 it.each([

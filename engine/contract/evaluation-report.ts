@@ -8,6 +8,24 @@ export interface MeasuredMean {
   readonly high: number;
   readonly n: number;
 }
+/** Says what makes test rows easier than new ones. */
+export interface EvaluationGuards {
+  /** Counts the test rows that are also training rows, and those that are nearly equal to one. */
+  readonly duplicates: number;
+  readonly nearDuplicates: number;
+  /** Lists such rows by their index in the test rows, from 0; at most 100. */
+  readonly rows: readonly number[];
+  /** Says in sentences what a person should know before the verdict. It is empty where there is nothing to say. */
+  readonly sentences: readonly string[];
+}
+/** Says what a training has cost. A number is null where the run that trained the adapter is not known. */
+export interface TrainingCost {
+  readonly seconds: number | null;
+  readonly parameters: number | null;
+  /** Gives the bytes of the adapter on the disk. */
+  readonly bytes: number;
+  readonly seed: number | null;
+}
 export interface ReportedContestant {
   readonly name: string;
   /** Says whether it was trained, as adapters and fully trained models are. */
@@ -17,6 +35,8 @@ export interface ReportedContestant {
   readonly promptTokens: number | null;
   readonly answerTokens: number | null;
   readonly secondsPerAnswer: number | null;
+  /** Is null for who was not trained. */
+  readonly training: TrainingCost | null;
   /** Gives the number of answers after which the training has paid for itself in time, or null where it does not. */
   readonly breakEvenAnswers: number | null;
 }
@@ -58,13 +78,35 @@ export interface ReportedRow {
   readonly seconds: number | null;
 }
 export type VerdictCode = 'worth-it' | 'not-worth-it' | 'speed-only' | 'cannot-tell';
+/** Groups adapters of runs that differ in their seed alone, with the least and the largest value of each measure. */
+export interface SeedSpread {
+  readonly contestants: readonly string[];
+  readonly measures: ByMeasure<{ readonly least: number; readonly most: number }>;
+}
+/** Compares adapters with the base on the general set in the box, whose rows have nothing to do with the training. */
+export interface GeneralReport {
+  readonly contestants: readonly ReportedContestant[];
+  readonly pairs: readonly ReportedPair[];
+  readonly rows: readonly ReportedRow[];
+  /** Names what the training broke: an adapter and a measure whose paired interval lies on the worse side of zero. */
+  readonly broke: readonly { readonly contestant: string; readonly measure: MeasureName; readonly sentence: string }[];
+}
 export interface EvaluationReport {
+  /** Tells a person what to know, in sentences. */
+  readonly notes: readonly string[];
   readonly contestants: readonly ReportedContestant[];
   readonly pairs: readonly ReportedPair[];
   readonly rows: readonly ReportedRow[];
   /** Says in sentences what differences so many rows can show. */
   readonly power: readonly string[];
   readonly verdict: { readonly code: VerdictCode; readonly sentence: string };
+  /** Is null where no training rows were given to compare with. */
+  readonly guards: EvaluationGuards | null;
+  /** Counts the earlier evaluations of the same rows, or is null where that is not known. */
+  readonly looks: number | null;
+  readonly seeds: readonly SeedSpread[];
+  /** Is null where the general set was not answered. */
+  readonly general: GeneralReport | null;
   /** Holds SHA-256 by what it is of: `answers` is that of `rows`. */
   readonly hashes: Readonly<Record<string, string>>;
 }

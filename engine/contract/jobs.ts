@@ -4,6 +4,7 @@ import type { Recipe, RecipeInput } from '../recipe.ts';
 import type { AdapterAt, MixSettings, OneAdapter } from './adapters.ts';
 import type { EvaluationSettings, GenerateRequest, GenerateSettings, JsonSchema, ScoredAnswer } from './answers.ts';
 import type { AskedChange, DataAt, LabelledRow, ReadingRows, RowsAt, Split, ViewingRows } from './data.ts';
+import type { Contestant, EvaluationRequest } from './evaluations.ts';
 import type { ExportFormat, Quantization } from './exports.ts';
 import type { DeviceInfo, Progress, Provider } from './machine.ts';
 import type { ModelAt } from './models.ts';
@@ -13,6 +14,11 @@ export interface ExportOrigin {
   readonly exportId: string;
   /** Gives the name and the run of each adapter, in order. */
   readonly adapters: readonly { readonly name: string; readonly run: { readonly id: string; readonly name: string } | null }[];
+}
+/** Describes a contestant as a job receives it. No other one of its evaluation has its name. */
+export interface ContestantAt extends Omit<Contestant, 'adapter'> {
+  readonly name: string;
+  readonly adapter?: AdapterAt;
 }
 /** Holds everything a job needs, as paths and numbers: a job never opens the database. */
 export type JobSpec =
@@ -40,6 +46,19 @@ export type JobSpec =
       RowsAt &
       EvaluationSettings &
       ReadingRows)
+  | ({
+      /** Compares contestants on the same rows, or says how long that takes. */
+      readonly kind: 'compare';
+      readonly model: ModelAt;
+      readonly train?: RowsAt;
+      readonly validation?: RowsAt;
+      readonly contestants: readonly ContestantAt[];
+      readonly cacheDir: string;
+      /** Gives the folder that holds the answers and the report. It is null for a plan, which stores nothing. */
+      readonly out: string | null;
+    } & RowsAt &
+      ReadingRows &
+      Pick<EvaluationRequest, 'evaluators' | 'schema' | 'seed' | 'maxTokens' | 'mostRows' | 'learningRows' | 'general'>)
   | { readonly kind: 'chat'; readonly model: ModelAt; readonly cacheDir: string }
   | ({
       readonly kind: 'export';
@@ -150,8 +169,13 @@ export type JobMessage =
    * message, or 0 if there was no step.
    */
   | { readonly type: 'written'; readonly slowestStep: number }
-  /** Says that an evaluation has answered a row. The result of the job holds the answer too. */
-  | { readonly type: 'answered'; readonly row: number; readonly answer: ScoredAnswer }
+  /**
+   * Says that an evaluation has answered a row. The result of the job, or its folder, holds the answer too. `contestant` names
+   * who answered where there are several.
+   */
+  | { readonly type: 'answered'; readonly row: number; readonly answer: ScoredAnswer; readonly contestant?: string }
+  /** Says that a comparison has read its rows, and how many answers there will be. */
+  | { readonly type: 'asked'; readonly rows: number; readonly rowsHash: string; readonly answers: number }
   | { readonly type: 'token'; readonly streamId: string; readonly token: number; readonly text: string }
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer<unknown> }
   | { readonly type: 'done'; readonly result: unknown }

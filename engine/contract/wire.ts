@@ -3,6 +3,7 @@ import type { Answer } from '../problem.ts';
 import type { AdapterEvents, AdapterRequests } from './adapters.ts';
 import type { AnswerEvents, AnswerRequests } from './answers.ts';
 import type { DataRequests } from './data.ts';
+import type { EvaluationEvents, EvaluationRequests } from './evaluations.ts';
 import type { ExportEvents, ExportRequests } from './exports.ts';
 import type { JobEvents } from './jobs.ts';
 import type { MachineEvents, MachineRequests } from './machine.ts';
@@ -15,10 +16,18 @@ import type { ShellEvents, ShellRequests } from './shell.ts';
  * `ShellRequests`.
  */
 export interface EngineRequests
-  extends MachineRequests, ModelRequests, DataRequests, RunRequests, AdapterRequests, AnswerRequests, ExportRequests {}
+  extends
+    MachineRequests,
+    ModelRequests,
+    DataRequests,
+    RunRequests,
+    AdapterRequests,
+    AnswerRequests,
+    EvaluationRequests,
+    ExportRequests {}
 /** Maps the name of each event to its payload. The host stores first and emits after. */
 export interface EngineEvents
-  extends MachineEvents, ModelEvents, RunEvents, AdapterEvents, AnswerEvents, ExportEvents, JobEvents {}
+  extends MachineEvents, ModelEvents, RunEvents, AdapterEvents, AnswerEvents, EvaluationEvents, ExportEvents, JobEvents {}
 export type AllRequests = EngineRequests & ShellRequests;
 export type AllEvents = EngineEvents & ShellEvents;
 export type RequestName = keyof AllRequests;

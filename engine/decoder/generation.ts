@@ -30,6 +30,12 @@ export interface GenerationOptions {
  */
 const LONGEST_PIECE = 256;
 
+/** Holds the tokens of a row with what the blocks keep of them. */
+export interface KeptRow {
+  readonly row: RowState;
+  readonly fed: readonly number[];
+}
+
 /** Feeds the tokens of one row to a model and returns the logits of the next token. */
 export class GenerationSession {
   readonly #model: OpenModel;
@@ -82,6 +88,17 @@ export class GenerationSession {
   reset(): void {
     this.#row = new RowState(this.#model.spec);
     this.#fed = [];
+  }
+
+  /** Returns what was fed so far, to go on from more than once. It holds for the present adapters. */
+  keep(): KeptRow {
+    return { row: this.#row.copy(), fed: [...this.#fed] };
+  }
+
+  /** Goes on after what was kept. */
+  restore({ row, fed }: KeptRow): void {
+    this.#row = row.copy();
+    this.#fed = [...fed];
   }
 
   /** Feeds tokens after those in the cache and returns the logits `[vocabulary]` of the last one. */

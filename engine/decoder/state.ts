@@ -83,12 +83,23 @@ export class RowState {
   #length = 0;
   /** Is never 0, because the runtime cannot multiply by an empty array. */
   #room = 1;
+  readonly #spec: DecoderSpec;
   readonly #arrays: readonly KeptArray[];
   readonly #values = new Map<string, Float32Array>();
 
   constructor(spec: DecoderSpec) {
+    this.#spec = spec;
     this.#arrays = keptArrays(spec);
     for (const { past, shape } of this.#arrays) this.#values.set(past, new Float32Array(sizeOf(shape, this.#room)));
+  }
+
+  /** Returns a row that goes on from here by itself. */
+  copy(): RowState {
+    const copy = new RowState(this.#spec);
+    copy.#length = this.#length;
+    copy.#room = this.#room;
+    for (const [past, values] of this.#values) copy.#values.set(past, values.slice());
+    return copy;
   }
 
   /** Returns the number of tokens in the row so far. */

@@ -45,8 +45,8 @@ export interface EvaluatorKind {
   readonly options: OptionTable;
   /** Says that the evaluator learns from training rows before it scores. */
   readonly learns: boolean;
-  /** Makes the evaluator. Throws a `Problem` for options that it does not have. */
-  open(options: unknown, learning?: LearningRows): Evaluator;
+  /** Makes the evaluator; one that needs large tables loads them now. Throws a `Problem` for options that it does not have. */
+  open(options: unknown, learning?: LearningRows): Evaluator | Promise<Evaluator>;
 }
 
 /** Describes a kind of evaluator that scores answers. */

@@ -6,7 +6,7 @@ import { isMeasure } from '../measures.ts';
 import { within } from './bounded.ts';
 import { chrfOf } from './chrf.ts';
 import type { AnswerEvaluator, LearningRows } from './evaluator.ts';
-import { evaluators, openEvaluators } from './evaluators.ts';
+import { evaluators, kindNamed, openEvaluators } from './evaluators.ts';
 import { fieldTable } from './json-fields.ts';
 import { judge } from './judge.ts';
 import { rougeLOf } from './rouge-l.ts';
@@ -48,7 +48,10 @@ const needed: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   length: { most: 5 },
   'json-schema': { schema: { type: 'object', required: ['a'] } },
 };
-const open = (choice: EvaluatorChoice) => openEvaluators([choice], learning)[0] as AnswerEvaluator;
+const open = (choice: EvaluatorChoice) => {
+  const { name, options } = typeof choice === 'string' ? { name: choice, options: {} } : choice;
+  return kindNamed(name).open(options, learning) as AnswerEvaluator;
+};
 const scoreBy = (name: string, options: Readonly<Record<string, unknown>>, answer: string, expected = '', tokens?: number) =>
   open({ name, options }).score({ question: '', expected }, answer, tokens);
 /** Returns what one measure says of an answer; null when nothing is said. */
@@ -56,11 +59,12 @@ const valueBy = (name: string, options: Readonly<Record<string, unknown>>, answe
   Object.values(scoreBy(name, options, answer, expected, tokens)?.measures ?? {})[0] ?? null;
 
 describe('the table of evaluators', () => {
-  it('has each name once, and refuses one that it does not have', () => {
+  it('has each name once, and refuses one that it does not have', async () => {
     const names = evaluators.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
-    expect(openEvaluators(['json-fields', 'loss', 'json-fields']).map(({ name }) => name)).toEqual(['json-fields', 'loss']);
-    expect(() => openEvaluators(['jason'])).toThrow(/no evaluator 'jason'/);
+    const opened = await openEvaluators(['json-fields', 'loss', 'json-fields']);
+    expect(opened.map(({ name }) => name)).toEqual(['json-fields', 'loss']);
+    await expect(openEvaluators(['jason'])).rejects.toThrow(/no evaluator 'jason'/);
   });
 
   it.each([
@@ -77,20 +81,20 @@ describe('the table of evaluators', () => {
     ['a broken pattern', { name: 'regex', options: { pattern: '(' } }, /not valid/],
     ['a flag that keeps a place', { name: 'regex', options: { pattern: 'a', flags: 'g' } }, /flags 'g'/],
     ['tools that are none', { name: 'tool-calls', options: { tools: [{ name: 3 }] } }, /Tool 1/],
-  ])('refuses %s', (_, choice, message) => {
-    expect(() => openEvaluators([choice])).toThrow(message);
+  ])('refuses %s', async (_, choice, message) => {
+    await expect(openEvaluators([choice])).rejects.toThrow(message);
   });
 
-  it('refuses one evaluator with two sets of options, and one that has nothing to learn from', () => {
+  it('refuses one evaluator with two sets of options, and one that has nothing to learn from', async () => {
     const twice = [3, 4].map((most) => ({ name: 'length', options: { most } }));
-    expect(() => openEvaluators(twice)).toThrow(/chosen twice/);
-    for (const name of ['markers', 'style-distance']) expect(() => openEvaluators([name])).toThrow(/training answers/);
+    await expect(openEvaluators(twice)).rejects.toThrow(/chosen twice/);
+    for (const name of ['markers', 'style-distance']) await expect(openEvaluators([name])).rejects.toThrow(/training answers/);
   });
 
-  it('scores whatever a model writes with known measures between 0 and 1, and never fails', () => {
+  it('scores whatever a model writes with known measures between 0 and 1, and never fails', async () => {
     for (const { name, needs } of evaluators) {
       if (needs === 'loss') continue;
-      const evaluator = open({ name, options: needed[name] ?? {} });
+      const evaluator = await open({ name, options: needed[name] ?? {} });
       for (const expected of ['{"a": 1, "b": [2]}', 'Yellow.', 'f(a=1)', ...garbage.filter(({ length }) => length < 1000)])
         for (const answer of ['{"a": 1, "b": [2]}', 'Yellow.', 'f(a=1)', ...garbage]) {
           const verdict = evaluator.score({ question: 'What?', expected }, answer);
@@ -104,8 +108,8 @@ describe('the table of evaluators', () => {
     }
   });
 
-  it('takes the loss of supervised tokens for what it is, and its exponential for the perplexity', () => {
-    const [loss] = openEvaluators(['loss']);
+  it('takes the loss of supervised tokens for what it is, and its exponential for the perplexity', async () => {
+    const [loss] = await openEvaluators(['loss']);
     expect(loss?.needs === 'loss' && loss.score(2)).toEqual({ loss: 2, perplexity: Math.exp(2) });
   });
 });
@@ -284,11 +288,10 @@ describe('json-schema', () => {
 });
 
 describe('language', () => {
-  const value = (question: string, answer: string, options: object = {}) =>
-    (openEvaluators([{ name: 'language', options: { ...options } }])[0] as AnswerEvaluator).score(
-      { question, expected: '' },
-      answer,
-    )?.measures.language ?? null;
+  const value = async (question: string, answer: string, options: object = {}) => {
+    const [evaluator] = (await openEvaluators([{ name: 'language', options: { ...options } }])) as [AnswerEvaluator];
+    return evaluator.score({ question, expected: '' }, answer)?.measures.language ?? null;
+  };
   it.each([
     ['What is the capital of France?', 'The capital of France is Paris.', 1],
     ['What is the capital of France?', 'La capitale de la France est Paris.', 0],
@@ -301,14 +304,14 @@ describe('language', () => {
     ['What is the capital of France?', '{"a": 1, "b": [2, 3]}', null],
     ['What is the capital of France?', '```python\nfor number in range(10): print(number)\n```', null],
     ['12 * 12?', 'The answer is one hundred and forty-four.', null],
-  ])('%s %s: %j', (question, answer, expected) => {
-    expect(value(question, answer)).toBe(expected);
+  ])('%s %s: %j', async (question, answer, expected) => {
+    expect(await value(question, answer)).toBe(expected);
   });
 
-  it('asks for one language for all answers where it is named, and refuses one that it does not know', () => {
-    expect(value('Qualquer pergunta?', 'The capital of France is Paris.', { wanted: 'en' })).toBe(1);
-    expect(value('Any question?', 'La capitale de la France est Paris.', { wanted: 'en' })).toBe(0);
-    expect(() => value('', '', { wanted: 'xx' })).toThrow(/language 'xx' is not known/);
+  it('asks for one language for all answers where it is named, and refuses one that it does not know', async () => {
+    expect(await value('Qualquer pergunta?', 'The capital of France is Paris.', { wanted: 'en' })).toBe(1);
+    expect(await value('Any question?', 'La capitale de la France est Paris.', { wanted: 'en' })).toBe(0);
+    await expect(value('', '', { wanted: 'xx' })).rejects.toThrow(/language 'xx' is not known/);
   });
 });
 
@@ -396,12 +399,12 @@ describe('voice', () => {
 
   it('is at chance where nothing tells the answers apart', () => {
     const same = learning.map(({ question, base }) => ({ question, trained: base, base }));
-    const [evaluator] = openEvaluators(['markers'], same) as [AnswerEvaluator];
+    const evaluator = kindNamed('markers').open({}, same) as AnswerEvaluator;
     expect(Number(/in (\d+) %/.exec(evaluator.notes![0]!)![1])).toBeLessThanOrEqual(50);
   });
 
   it('refuses to learn from nine rows', () => {
-    expect(() => openEvaluators(['markers'], learning.slice(0, 9))).toThrow(/there are 9 rows/);
+    expect(() => kindNamed('markers').open({}, learning.slice(0, 9))).toThrow(/there are 9 rows/);
   });
 
   it('measures how far the style is from that of the training answers', () => {

@@ -1,5 +1,5 @@
 /** Lists the kinds of evaluators in a table, and opens them with their options. */
-import type { EvaluatorChoice } from '../contract.ts';
+import type { EvaluatorChoice, EvaluatorInfo } from '../contract.ts';
 import { nearestWord } from '../nearest-word.ts';
 import { Problem } from '../problem.ts';
 import { chrf } from './chrf.ts';
@@ -31,7 +31,7 @@ export const evaluators: readonly EvaluatorKind[] = [
  * Opens the evaluators that were chosen, in the given order and without repetitions. Throws a `Problem` for a name or an option
  * that does not exist, and for one evaluator with two sets of options: their measures would have the same name.
  */
-export function openEvaluators(choices: readonly EvaluatorChoice[], learning?: LearningRows): Evaluator[] {
+export async function openEvaluators(choices: readonly EvaluatorChoice[], learning?: LearningRows): Promise<Evaluator[]> {
   const chosen = new Map<string, { readonly kind: EvaluatorKind; readonly options: unknown }>();
   for (const choice of choices) {
     const { name, options } = typeof choice === 'string' ? { name: choice, options: {} } : choice;
@@ -40,7 +40,17 @@ export function openEvaluators(choices: readonly EvaluatorChoice[], learning?: L
       throw new Problem('request-invalid', `The evaluator '${name}' is chosen twice.`, 'Give it one set of options.');
     chosen.set(name, { kind: kindNamed(name), options });
   }
-  return [...chosen.values()].map(({ kind, options }) => kind.open(options, learning));
+  const opened: Evaluator[] = [];
+  for (const { kind, options } of chosen.values()) opened.push(await kind.open(options, learning));
+  return opened;
+}
+
+/** Describes all kinds, for whoever chooses among them. */
+export function evaluatorInfos(): EvaluatorInfo[] {
+  return evaluators.map(({ name, needs, summary, learns, options }) => ({
+    ...{ name, needs, summary, learns },
+    options: Object.entries(options).map(([option, info]) => ({ name: option, ...info })),
+  }));
 }
 
 /** Returns the kind of evaluator with this name. */

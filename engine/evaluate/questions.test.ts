@@ -8,7 +8,7 @@ import { readRows } from '../testing/read-rows.ts';
 import { openTokenizer } from '../data/tokenizer.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { sampleFiles } from '../resources.ts';
-import { chatPrompt, questionOf, withShots } from './questions.ts';
+import { chatPrompt, questionOf, inContext } from './questions.ts';
 
 const tokenizer = openTokenizer({
   kind: 'gguf',
@@ -57,7 +57,7 @@ describe('examples', () => {
   const asked = async (messages: readonly ChatMessage[], given = shots) => {
     const row = await rowOf({ messages });
     const question = (await questionOf(row, tokenizer))!;
-    return { alone: question, behind: await withShots(question, row, given, tokenizer) };
+    return { alone: question, behind: await inContext(question, row, { shots: given }, tokenizer) };
   };
 
   it('stand between the system message of a row and its question, without a system message of their own', async () => {
@@ -91,6 +91,6 @@ describe('examples', () => {
   it('are refused in front of what is no conversation', async () => {
     const row = await rowOf({ prompt: 'The sky is', completion: ' blue.' }, { promptFormat: 'text' });
     const question = (await questionOf(row, tokenizer))!;
-    await expect(withShots(question, row, shots, tokenizer)).rejects.toMatchObject({ code: 'format-unsupported', line: 1 });
+    await expect(inContext(question, row, { shots }, tokenizer)).rejects.toMatchObject({ code: 'format-unsupported', line: 1 });
   });
 });

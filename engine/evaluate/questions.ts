@@ -44,57 +44,104 @@ export interface Asking {
 }
 
 /** Encodes a chat prompt: the messages as the model's template writes them, and the beginning of the answer. */
-export async function chatPrompt(
-  messages: readonly ChatMessage[],
-  tokenizer: Tokenizer,
-  { day, thinking = 'row' }: Asking = {},
-): Promise<number[]> {
+export async function chatPrompt(messages: readonly ChatMessage[], tokenizer: Tokenizer, asking?: Asking): Promise<number[]> {
+  return tokenizer.encode(chatText(messages, tokenizer, asking));
+}
+
+function chatText(messages: readonly ChatMessage[], tokenizer: Tokenizer, { day, thinking = 'row' }: Asking = {}): string {
   const template = openTemplate(tokenizer, { day });
   const variables = thinking === 'row' ? {} : thinkingVariables(template, thinking);
-  return tokenizer.encode(template.render(messages, { addGenerationPrompt: true, variables }));
+  return template.render(messages, { addGenerationPrompt: true, variables });
+}
+
+/** Says what is put in front of a question. */
+export interface Context {
+  /** Lists examples. They follow the system message of the question, and their own system messages are left out. */
+  readonly shots?: readonly Shot[];
+  /** Holds an instruction for the system message. It follows the instruction that the question has already. */
+  readonly instruction?: string;
 }
 
 /**
- * Puts examples in front of a question. They follow its system message, and their own system messages are left out. A row is
- * never its own example. Throws a `Problem` for a row that is not a conversation, or whose prompt is not made of its messages
- * alone.
+ * Puts examples and an instruction in front of a question. A row is never its own example. A template that has no place for a
+ * system message gets the instruction with the first question. Throws a `Problem` for a row that is not a conversation, or
+ * whose prompt is not made of its messages alone.
  */
-export async function withShots(
+export async function inContext(
   question: Question,
-  { messages, file, line }: Pick<TokenRow, 'messages' | 'file' | 'line'>,
-  shots: readonly Shot[],
+  row: Pick<TokenRow, 'messages' | 'file' | 'line'>,
+  { shots = [], instruction }: Context,
   tokenizer: Tokenizer,
   asking?: Asking,
 ): Promise<Question> {
-  const asked = messages && (await messagesOf(question, messages, tokenizer, asking));
-  if (asked === null)
-    throw new Problem(
-      'format-unsupported',
-      `${file}, line ${line}: examples cannot be put in front of the row.`,
-      'Use rows of messages, without variables for the chat template and with a trained answer at their end.',
-      { line },
-    );
-  const isSystem = ({ role }: ChatMessage): boolean => role === 'system';
-  const turns = shots.map((shot) => shot.filter((message) => !isSystem(message)));
+  if (shots.length === 0 && instruction === undefined) return question;
+  const { messages } = row;
+  const asked = await messagesOf(question, row, tokenizer, asking);
   const own = JSON.stringify(messages!.filter((message) => !isSystem(message)));
-  const examples = turns.filter((shot) => JSON.stringify(shot) !== own);
+  const examples = shots.map(withoutSystem).filter((shot) => JSON.stringify(shot) !== own);
   const behind = asked.findLastIndex(isSystem) + 1;
   const all = [...asked.slice(0, behind), ...examples.flat(), ...asked.slice(behind)];
-  return { ...question, prompt: await chatPrompt(all, tokenizer, asking) };
+  const prompt = instruction === undefined ? await chatPrompt(all, tokenizer, asking) : await instructed(all, instruction);
+  return { ...question, prompt };
+
+  async function instructed(all: readonly ChatMessage[], instruction: string): Promise<number[]> {
+    const text = textIn(withSystem(all, instruction)) ?? chatText(withFirstUser(all, instruction), tokenizer, asking);
+    return tokenizer.encode(text);
+  }
+
+  /** Returns the text of a prompt with the instruction in its system message, or null where the template has no place for one. */
+  function textIn(all: readonly ChatMessage[]): string | null {
+    try {
+      const text = chatText(all, tokenizer, asking);
+      return text.includes(instruction!.trim()) ? text : null;
+    } catch (error) {
+      if (error instanceof Problem) return null;
+      throw error;
+    }
+  }
 }
 
-/** Finds the messages that render to exactly the prompt of the question; returns null when none do. */
-async function messagesOf(
+const isSystem = ({ role }: ChatMessage): boolean => role === 'system' || role === 'developer';
+
+function withoutSystem(shot: Shot): Shot {
+  return shot.filter((message) => !isSystem(message));
+}
+
+function withSystem(messages: readonly ChatMessage[], instruction: string): ChatMessage[] {
+  const at = messages.findLastIndex(isSystem);
+  if (at < 0) return [{ role: 'system', content: instruction }, ...messages];
+  return messages.map((message, i) => (i === at ? joined(message.content, instruction, message) : message));
+}
+
+function withFirstUser(messages: readonly ChatMessage[], instruction: string): ChatMessage[] {
+  const at = messages.findIndex(({ role }) => role === 'user');
+  return messages.map((message, i) => (i === at ? joined(instruction, message.content, message) : message));
+}
+
+function joined(first: string, second: string, message: ChatMessage): ChatMessage {
+  return { ...message, content: `${first}\n\n${second}` };
+}
+
+/**
+ * Finds the messages that render to exactly the prompt of the question. Throws a `Problem` when none do, because other messages
+ * would ask another question.
+ */
+export async function messagesOf(
   { prompt }: Question,
-  messages: readonly ChatMessage[],
+  { messages, file, line }: Pick<TokenRow, 'messages' | 'file' | 'line'>,
   tokenizer: Tokenizer,
   asking?: Asking,
-): Promise<readonly ChatMessage[] | null> {
-  for (let count = messages.length - 1; count > 0; count--) {
-    if (messages[count]!.role !== 'assistant') continue;
-    const asked = messages.slice(0, count);
+): Promise<readonly ChatMessage[]> {
+  for (let count = (messages?.length ?? 0) - 1; count > 0; count--) {
+    if (messages![count]!.role !== 'assistant') continue;
+    const asked = messages!.slice(0, count);
     const tokens = await chatPrompt(asked, tokenizer, asking);
     if (tokens.length === prompt.length && tokens.every((token, i) => token === prompt[i])) return asked;
   }
-  return null;
+  throw new Problem(
+    'format-unsupported',
+    `${file}, line ${line}: nothing can be put in front of the row.`,
+    'Use rows of messages, without variables for the chat template and with a trained answer at their end.',
+    { line },
+  );
 }

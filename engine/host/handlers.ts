@@ -27,6 +27,7 @@ import type { AdapterRegistry } from './adapters.ts';
 import { type Asker, found, type HostContext, runReader, startReported } from './context.ts';
 import type { Datasets } from './datasets.ts';
 import type { Devices } from './devices.ts';
+import type { Evaluations } from './evaluations.ts';
 import type { Exports } from './exports.ts';
 import { identify, withOrigin } from './identify.ts';
 import { findPrograms, install } from './install.ts';
@@ -64,13 +65,14 @@ export interface HostParts {
   readonly adapters: AdapterRegistry;
   readonly processes: ModelProcesses;
   readonly exports: Exports;
+  readonly evaluations: Evaluations;
   readonly mixes: Mixes;
   readonly sample: SampleProject;
 }
 
 export function handlersFor(context: HostContext, parts: HostParts): Handlers<EngineRequests, [Asker]> {
   const { store, supervisor, cacheDir } = context;
-  const { devices, library, datasets, registry, runs, adapters, processes, exports, mixes, sample } = parts;
+  const { devices, library, datasets, registry, runs, adapters, processes, exports, evaluations, mixes, sample } = parts;
   const at = (ref: ModelRef) => modelAt(store, ref);
   /**
    * Adds to an asker the question and the data set that progress concerns. The progress is sent to every client, and a later
@@ -209,6 +211,25 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
         cacheDir,
       } as const;
       return (await startReported(context, spec, null, { asker }).finished) as EvaluateResult;
+    },
+    // The table brings validators and detectors along, which the host needs for nothing else.
+    'evaluators.list': async () => (await import('../evaluate/evaluators.ts')).evaluatorInfos(),
+    'evaluations.list': ({ projectId }) => evaluations.list(projectId),
+    'evaluations.get': ({ id }) => evaluations.get(id),
+    'evaluations.rows': (params) => evaluations.rows(params),
+    'evaluations.report': ({ id }) => evaluations.report(id),
+    'evaluations.text': ({ id, format }) => ({ text: evaluations.text(id, format) }),
+    'evaluations.plan': (params, asker) => evaluations.plan(params, asker),
+    'evaluations.start': (params, asker) => evaluations.start(params, asker),
+    'evaluations.stop': ({ id }) => {
+      evaluations.stop(id);
+      return null;
+    },
+    'evaluations.resume': ({ id }, asker) => evaluations.resume(id, asker),
+    'evaluations.rename': ({ id, name }) => evaluations.rename(id, name),
+    'evaluations.remove': ({ id }) => {
+      evaluations.remove(id);
+      return null;
     },
     'data.rows': async ({ model, data, limit, ...page }, asker) =>
       processes.rows(

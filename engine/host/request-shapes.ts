@@ -11,9 +11,12 @@ import type {
   AskedMix,
   AskedPart,
   ColumnMapping,
+  Contestant,
   DataChange,
   DataFiles,
   DataRef,
+  EndpointRef,
+  EvaluationRequest,
   EvaluatorChoice,
   MixedData,
   ExportFormat,
@@ -26,11 +29,14 @@ import type {
   MixMethod,
   MixSettings,
   ModelRef,
+  PairCell,
   Params,
   PastedText,
   Quantization,
   Ref,
   RequestName,
+  RowsRef,
+  ShotsChoice,
   SourceRow,
   TrainRequest,
 } from '../contract.ts';
@@ -265,6 +271,30 @@ const generateRequest = object<GenerateRequest>({
   streamId: text,
 });
 
+const anything = kind<unknown>('JSON', (value) => value !== undefined);
+const rowsRef = object<RowsRef>(rows);
+const contestant = object<Contestant>({
+  name: optional(notEmpty),
+  adapter: optional(ref),
+  endpoint: optional(object<EndpointRef>({ url: text, model: text, keyVariable: optional(text) })),
+  shots: optional(object<ShotsChoice>({ count: or(integer(1), 'auto' as const), rule: optional(oneOf('seed', 'nearest')) })),
+  schema: optional(flag),
+  constrained: optional(flag),
+});
+const evaluationRequest = object<EvaluationRequest>({
+  ...{ model, ...rows, rowSettings, projectId: optional(text), name: optional(text) },
+  ...{ train: optional(rowsRef), validation: optional(rowsRef) },
+  contestants: listOf(contestant),
+  evaluators: listOf(evaluatorChoice),
+  schema: optional(anything),
+  ...{ seed: optional(integer(0)), maxTokens: optional(integer(1)), mostRows: optional(integer(1)) },
+  ...{ learningRows: optional(integer(1)), general: optional(flag), attached: optional(flag) },
+});
+const pairCell = object<PairCell>({
+  ...{ a: text, b: text, cell: oneOf('both', 'only-a', 'only-b', 'neither') },
+  measure: text as Check<PairCell['measure']>,
+});
+
 const trainRequest = object<TrainRequest>({
   projectId: optional(text),
   name: optional(text),
@@ -408,6 +438,21 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
     shots: optional(listOf(listOf(message))),
     maxTokens: optional(integer(1)),
   }),
+  'evaluators.list': nothing,
+  'evaluations.list': ofProject,
+  'evaluations.get': ofId,
+  'evaluations.rows': object<ParamsOf<'evaluations.rows'>>({
+    ...{ id: text, offset: integer(0), limit: integer(0) },
+    ...{ cell: optional(pairCell), contestants: optional(texts) },
+  }),
+  'evaluations.report': ofId,
+  'evaluations.text': object<ParamsOf<'evaluations.text'>>({ id: text, format: oneOf('markdown', 'csv') }),
+  'evaluations.plan': evaluationRequest,
+  'evaluations.start': evaluationRequest,
+  'evaluations.stop': ofId,
+  'evaluations.resume': ofId,
+  'evaluations.rename': object<ParamsOf<'evaluations.rename'>>({ id: text, name: text }),
+  'evaluations.remove': ofId,
   'data.rows': object<ParamsOf<'data.rows'>>({
     ...{ model, ...rows, ...viewing },
     ...{ offset: integer(0), limit: integer(0), maxLength: integer(1) },

@@ -1,5 +1,4 @@
 /** Runs the job `evaluate`, which scores a model, with or without an adapter, on rows by a list of evaluators. */
-import { noAdapterShape } from '../adapters/adapter.ts';
 import { openAdapted, recordedOf, type AdaptedModel } from '../adapters/adapted.ts';
 import type { EvaluatedRow, EvaluateResult, JobSpec, ScoredAnswer } from '../contract.ts';
 import { today } from '../data/day.ts';
@@ -12,22 +11,19 @@ import { answerGreedily, answerLimit } from '../evaluate/answers.ts';
 import type { AnswerEvaluator, LossEvaluator } from '../evaluate/evaluator.ts';
 import { openEvaluators } from '../evaluate/evaluators.ts';
 import { verdictOf } from '../evaluate/judge.ts';
-import { questionOf, withShots } from '../evaluate/questions.ts';
+import { inContext, questionOf } from '../evaluate/questions.ts';
 import type { Measures } from '../measures.ts';
 import { openModel } from '../models/open.ts';
-import { contextOf, positionLimit } from '../models/positions.ts';
-import type { DecoderSpec } from '../models/spec.ts';
+import { contextOf } from '../models/positions.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
-import { evaluateExamples, lossesByRow } from '../training/evaluation.ts';
-import { examplesOf, longestSequence, type TokensOfRow } from '../training/examples.ts';
+import { examplesOf } from '../training/examples.ts';
 import { contextNotes } from '../training/notes.ts';
-import { attentionBlocksFor, longestPack } from '../training/step-sizes.ts';
-import { TrainStep } from '../training/step.ts';
 import { loadRows } from './load-rows.ts';
 import type { JobPort } from './port.ts';
-import { reportPhase, progressReporter } from './progress.ts';
+import { progressReporter } from './progress.ts';
+import { lossesOf, type RowLossesOf } from './row-losses.ts';
 import { dayOfAdapter } from './run-folder.ts';
 import { tokenCache } from './token-cache.ts';
 
@@ -35,7 +31,7 @@ type EvaluateSpec = Extract<JobSpec, { kind: 'evaluate' }>;
 type Measured = EvaluateResult['measures'];
 
 export async function runEvaluate(spec: EvaluateSpec, port: JobPort): Promise<EvaluateResult> {
-  const chosen = openEvaluators(spec.evaluators ?? ['loss']);
+  const chosen = await openEvaluators(spec.evaluators ?? ['loss']);
   const byLoss = chosen.filter((one): one is LossEvaluator => one.needs === 'loss');
   const byAnswer = chosen.filter((one): one is AnswerEvaluator => one.needs === 'answers');
   const given = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1, ...recordedOf(spec) }];
@@ -51,7 +47,7 @@ export async function runEvaluate(spec: EvaluateSpec, port: JobPort): Promise<Ev
   };
   const settings = { ...spec.rowSettings, ...reading };
   const { rows, whole, changed, notKept } = await loadRows(rowFiles(spec), model, tokenizer, settings, port);
-  const losses = byLoss.length === 0 ? null : await lossesOf(rows, opened, byLoss, spec, port);
+  const losses = byLoss.length === 0 ? null : scoredLosses(await lossesOf(rows, opened, spec.cacheDir, port), byLoss);
   const answers = byAnswer.length === 0 ? null : await answersTo(whole, opened, tokenizer, byAnswer, { ...spec, day }, port);
 
   const tokens = new Map<number, number>();
@@ -75,62 +71,17 @@ export async function runEvaluate(spec: EvaluateSpec, port: JobPort): Promise<Ev
   };
 }
 
-// ── By the loss ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-async function lossesOf(
-  rows: readonly TokensOfRow[],
-  { model, adapters }: AdaptedModel,
+/** Scores the loss over all tokens, and that of each row. */
+function scoredLosses(
+  losses: RowLossesOf,
   byLoss: readonly LossEvaluator[],
-  { cacheDir }: EvaluateSpec,
-  port: JobPort,
-): Promise<{ measures: Measured; rows: ReadonlyMap<number, Measures> }> {
-  requirePositions(rows, model.spec);
-  const examples = examplesOf(rows);
-  reportPhase(port, 'Preparing the weights');
-  const adapter = adapters[0]?.adapter;
-  const step = await TrainStep.open(model, adapter?.shape ?? noAdapterShape, {
-    recompute: 0,
-    attentionBlocks: attentionBlocksFor(longestPack(longestSequence(examples))),
-    cacheDir,
-    threads: cpuThreads(),
-    openSession,
-  });
-  try {
-    const parameters = adapter?.parameters ?? new Float32Array(0);
-    const { loss, examples: each } = await evaluateExamples(examples, {
-      ...{ step, parameters, recipe: { packing: true, batchSize: 1 } },
-      stopRequested: () => port.stopRequested,
-      onProgress: (done) =>
-        port.send({
-          type: 'progress',
-          progress: { phase: 'Evaluating', done, total: rows.length, unit: 'rows', secondsLeft: null },
-        }),
-    });
-    const score = (loss: number) => Object.assign({}, ...byLoss.map((evaluator) => evaluator.score(loss))) as Measures;
-    const byRow = lossesByRow(rows, each);
-    const entries = Object.entries(score(loss)).map(([name, value]) => [name, { value, n: byRow.size }]);
-    return {
-      measures: Object.fromEntries(entries) as Measured,
-      rows: new Map([...byRow].map(([row, loss]) => [row, score(loss)])),
-    };
-  } finally {
-    await step.release();
-  }
-}
-
-/** Refuses rows longer than the model has positions: the loss of a truncated row is not the loss of the row. */
-function requirePositions(rows: readonly TokensOfRow[], spec: DecoderSpec): void {
-  const limit = positionLimit(spec);
-  const long = rows.filter(({ inputIds }) => inputIds.length > limit);
-  const [first, ...more] = long;
-  if (first === undefined) return;
-  const others = more.length === 0 ? '' : ` In all, ${long.length} of ${rows.length} rows are too long.`;
-  throw new Problem(
-    'row-too-long',
-    `${first.file}, line ${first.line}: the row has ${first.inputIds.length} tokens, but the model has only ${limit} positions.${others}`,
-    'Shorten these rows, or use a model with a longer context.',
-    { line: first.line },
-  );
+): { measures: Measured; rows: Map<number, Measures> } {
+  const score = (loss: number) => Object.assign({}, ...byLoss.map((evaluator) => evaluator.score(loss))) as Measures;
+  const entries = Object.entries(score(losses.loss)).map(([name, value]) => [name, { value, n: losses.rows.size }]);
+  return {
+    measures: Object.fromEntries(entries) as Measured,
+    rows: new Map([...losses.rows].map(([row, loss]) => [row, score(loss)])),
+  };
 }
 
 // ── By answers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -163,9 +114,7 @@ async function answersTo(
       const { index, file, line } = example;
       const alone = await questionOf(example, tokenizer);
       const asked =
-        alone && shots.length > 0
-          ? await withShots(alone, example, shots, tokenizer, { day, thinking: rowSettings?.thinking ?? 'row' })
-          : alone;
+        alone && (await inContext(alone, example, { shots }, tokenizer, { day, thinking: rowSettings?.thinking ?? 'row' }));
       if (asked === null || asked.prompt.length >= contextLength) {
         const why =
           asked === null

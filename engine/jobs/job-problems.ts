@@ -16,6 +16,7 @@ export interface ProcessEnd {
 const processNames: Record<JobSpec['kind'], string> = {
   train: 'training',
   evaluate: 'evaluation',
+  compare: 'evaluation',
   chat: 'chat',
   data: 'data preview',
   export: 'export',

@@ -14,6 +14,8 @@ async function runKind(spec: JobSpec, port: JobPort): Promise<unknown> {
       return (await import('./train.ts')).runTrain(spec, port);
     case 'evaluate':
       return (await import('./evaluate.ts')).runEvaluate(spec, port);
+    case 'compare':
+      return (await import('./compare.ts')).runCompare(spec, port);
     case 'chat':
       return (await import('./chat.ts')).runChat(spec, port);
     case 'data':

@@ -138,6 +138,8 @@ test.each(all)('a database of version %i has all it had, and a backup of itself'
   expect(store.runs.job('r')!.data.paths).toEqual(['/a.jsonl']);
   expect(store.adapters.list('p')).toHaveLength(1);
   expect(store.exports.list('p')).toHaveLength(1);
+  const evaluation = { id: 'v', contestants: ['base', 'First'], looks: 0, verdict: { code: 'cannot-tell' } };
+  expect(store.evaluations.list('p')).toMatchObject(version < 14 ? [] : [evaluation]);
   expect(store.notices.take()).toEqual([]);
   store.close();
   expectKept(before, contentOf(path));

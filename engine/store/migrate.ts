@@ -13,6 +13,7 @@ import { stepMeasures } from './migrations/010-step-measures.ts';
 import { datasetChanges } from './migrations/011-dataset-changes.ts';
 import { adapterConfigs } from './migrations/012-adapter-configs.ts';
 import { mixes } from './migrations/013-mixes.ts';
+import { evaluations } from './migrations/014-evaluations.ts';
 
 /** Lists the migrations in order. `user_version` counts how many a file has had. */
 export const migrations: readonly string[] = [
@@ -29,6 +30,7 @@ export const migrations: readonly string[] = [
   datasetChanges,
   adapterConfigs,
   mixes,
+  evaluations,
 ];
 
 /** Returns how many migrations a database has had; 0 for an empty one. */

@@ -11,6 +11,7 @@ import { backUpBeforeMigration, hasBackups } from './backups.ts';
 import { checkQuickly, checkWhole, Damage, isDamage } from './check.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { Datasets } from './datasets.ts';
+import { Evaluations } from './evaluations.ts';
 import { Exports } from './exports.ts';
 import { finishHealing, heal } from './heal.ts';
 import { KnownPaths } from './known-paths.ts';
@@ -46,6 +47,7 @@ export class Store {
   readonly log: Log;
   readonly adapters: Adapters;
   readonly exports: Exports;
+  readonly evaluations: Evaluations;
   readonly sampleProject: StoredSampleProject;
   readonly knownPaths: KnownPaths;
   /** Says what people should be told of the database. */
@@ -69,6 +71,7 @@ export class Store {
     this.log = new Log(db);
     this.adapters = new Adapters(db, rows);
     this.exports = new Exports(db, rows);
+    this.evaluations = new Evaluations(db, rows);
     this.sampleProject = new StoredSampleProject(db, rows);
     this.knownPaths = new KnownPaths(db);
   }

@@ -43,6 +43,7 @@ const tables: readonly { readonly name: string; readonly key: string; readonly w
   { name: 'log_lines', key: 'sequence' },
   { name: 'adapters', key: 'sequence' },
   { name: 'exports', key: 'sequence' },
+  { name: 'evaluations', key: 'sequence' },
   { name: 'sample', key: 'one' },
   { name: 'memory_measures', key: 'sequence' },
 ];

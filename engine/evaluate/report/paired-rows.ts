@@ -1,5 +1,5 @@
 /** Finds the rows that two contestants were both scored on. */
-import type { ReportedPair, ReportedRow } from '../../contract.ts';
+import type { ContestantAnswer, PairCell, ReportedPair, ReportedRow } from '../../contract.ts';
 import type { MeasureName } from '../../measures.ts';
 
 /** Holds the scores of both contestants for a row. */
@@ -26,4 +26,12 @@ export function pairedRows(
 /** Weighs the loss by the tokens it is the mean of; everything else counts by rows. */
 export function weightOf({ supervisedTokens }: Pick<ReportedRow, 'supervisedTokens'>, measure: MeasureName): number {
   return measure === 'loss' ? supervisedTokens : 1;
+}
+
+/** Returns whether a row is in a cell of the table of a pair. Only a score of 1 is right; a row that one has no score of is in none. */
+export function inCell(answers: readonly ContestantAnswer[], { a, b, measure, cell }: PairCell): boolean {
+  const scoreOf = (name: string) => answers.find(({ contestant }) => contestant === name)?.scores[measure];
+  const [one, other] = [scoreOf(a), scoreOf(b)];
+  if (one === undefined || other === undefined) return false;
+  return cell === (one === 1 ? (other === 1 ? 'both' : 'only-a') : other === 1 ? 'only-b' : 'neither');
 }

@@ -26,7 +26,7 @@ const contestant = (
   } = {},
 ): ContestantResult => ({
   ...{ name, trained: name.startsWith('adapter') },
-  ...(more.trainingSeconds === undefined ? {} : { trainingSeconds: more.trainingSeconds }),
+  ...(more.training === undefined ? {} : { training: more.training }),
   rows: Array.from({ length: count }, (_, row) => ({
     ...{ row, answer: `answer ${row}`, scores: scores(row), source: `${Math.floor(row / (more.perSource ?? 1))}` },
     ...{ supervisedTokens: 1 + (row % 7), promptTokens: more.promptTokens ?? 50, answerTokens: 20, seconds: more.seconds ?? 1 },
@@ -53,7 +53,11 @@ describe('a report', () => {
   const results = [
     contestant('base', 90, scoresOf(0, 0.4), { perSource: 2, seconds: 2 }),
     contestant('few-shot', 90, scoresOf(1, 0.6), { perSource: 2, promptTokens: 400, seconds: 4 }),
-    contestant('adapter', 90, scoresOf(2, 0.9), { perSource: 2, seconds: 1, trainingSeconds: 600 }),
+    contestant('adapter', 90, scoresOf(2, 0.9), {
+      perSource: 2,
+      seconds: 1,
+      training: { seconds: 600, parameters: 9, bytes: 36, seed: 0 },
+    }),
   ];
   const report = evaluationReport(results, {
     measures: ['json', 'chrf', 'loss', 'regex', 'perplexity'],

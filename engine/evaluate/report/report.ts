@@ -1,7 +1,17 @@
 /** Makes the report that compares contestants on the same rows, from their scored answers alone. */
 import { createHash } from 'node:crypto';
-import type { EvaluationReport, MeasuredMean, ReportedContestant, ReportedPair, ReportedRow } from '../../contract.ts';
-import type { MeasureName } from '../../measures.ts';
+import type {
+  EvaluationGuards,
+  EvaluationReport,
+  GeneralReport,
+  MeasuredMean,
+  ReportedContestant,
+  ReportedPair,
+  ReportedRow,
+  SeedSpread,
+  TrainingCost,
+} from '../../contract.ts';
+import { infoOf, type MeasureName } from '../../measures.ts';
 import { Problem } from '../../problem.ts';
 import { bootstrapMean, type Interval, wilson } from '../statistics/interval.ts';
 import { holm, mcnemar, signFlipTest } from '../statistics/paired.ts';
@@ -12,8 +22,10 @@ import { powerSentence, verdictOn } from './verdict.ts';
 export interface ContestantResult {
   readonly name: string;
   readonly trained: boolean;
-  /** Gives the seconds of its training, where it was trained and that is known. */
-  readonly trainingSeconds?: number;
+  /** Says what its training cost, where it was trained. */
+  readonly training?: TrainingCost;
+  /** Names what its training shares with others that differ from it in the seed alone. */
+  readonly sameButSeed?: string;
   readonly rows: readonly Omit<ReportedRow, 'contestant'>[];
 }
 
@@ -21,6 +33,9 @@ export interface ReportSettings {
   /** Lists the measures that are compared. The verdict is by the first one. */
   readonly measures: readonly MeasureName[];
   readonly hashes?: Readonly<Record<string, string>>;
+  readonly notes?: readonly string[];
+  readonly guards?: EvaluationGuards | null;
+  readonly general?: GeneralReport | null;
   readonly seed?: number;
   readonly resamples?: number;
 }
@@ -30,38 +45,84 @@ export interface ReportSettings {
  * `Problem` for names that are not unique.
  */
 export function evaluationReport(results: readonly ContestantResult[], settings: ReportSettings): EvaluationReport {
+  const { contestants, pairs, rows, measures } = compared(results, settings);
+  const by = measures[0];
+  const { notes = [], guards = null, general = null } = settings;
+  return {
+    ...{ notes, contestants, pairs, rows },
+    power: pairs.filter(({ measure }) => measure === by).flatMap((pair) => powerSentence(pair, pairedRows(rows, pair)) ?? []),
+    verdict: verdictOn(contestants, pairs, rows, by),
+    ...{ guards, looks: null, seeds: seedSpreads(results, contestants), general },
+    hashes: { ...settings.hashes, answers: createHash('sha256').update(JSON.stringify(rows)).digest('hex') },
+  };
+}
+
+/** Compares adapters with the base on rows that have nothing to do with their training. `base` is the name of the base. */
+export function generalReport(results: readonly ContestantResult[], settings: ReportSettings, base: string): GeneralReport {
+  const { contestants, pairs, rows } = compared(results, settings);
+  const broke = pairs.flatMap(({ a, b, measure, difference, low, high, n }) => {
+    if (a !== base && b !== base) return [];
+    // Turned, so that a loss is below zero.
+    const isTurned = (a === base) !== (infoOf(measure).better === 'lower');
+    if (isTurned ? low <= 0 : high >= 0) return [];
+    const contestant = a === base ? b : a;
+    const interval = `95 % interval ${low.toFixed(3)} to ${high.toFixed(3)} of ${a} less ${b}`;
+    const amount = `${infoOf(measure).label} is ${Math.abs(difference).toFixed(3)} worse than the base's`;
+    return [{ contestant, measure, sentence: `${contestant}: on the general set, ${amount} (${interval}, ${n} rows).` }];
+  });
+  return { contestants, pairs, rows, broke };
+}
+
+interface Compared extends Pick<EvaluationReport, 'contestants' | 'pairs' | 'rows'> {
+  readonly measures: readonly MeasureName[];
+}
+
+function compared(results: readonly ContestantResult[], settings: ReportSettings): Compared {
   const names = results.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) < i);
   if (twice !== undefined)
     throw new Problem('request-invalid', `Two contestants are called '${twice}'.`, 'Give each a name of its own.');
   // Perplexity is the exponential of the loss, and says nothing that the loss does not.
   const measures = [...new Set(settings.measures)].filter((measure) => measure !== 'perplexity');
-  const contestants = results.map((result) => summaryOf(result, measures, settings));
-  const pairs = results.flatMap((a, i) => results.slice(i + 1).flatMap((b) => pairsOf(a, b, measures, settings)));
-  const rows = results.flatMap(({ name, rows: own }) => own.map((row) => ({ ...row, contestant: name })));
-  const by = measures[0];
-  const compared = withBreakEven(contestants, results);
+  const summaries = results.map((result) => summaryOf(result, measures, settings));
   return {
-    contestants: compared,
-    pairs,
-    rows,
-    power: pairs.filter(({ measure }) => measure === by).flatMap((pair) => powerSentence(pair, pairedRows(rows, pair)) ?? []),
-    verdict: verdictOn(compared, pairs, rows, by),
-    hashes: { ...settings.hashes, answers: createHash('sha256').update(JSON.stringify(rows)).digest('hex') },
+    measures,
+    contestants: withBreakEven(summaries, results),
+    pairs: results.flatMap((a, i) => results.slice(i + 1).flatMap((b) => pairsOf(a, b, measures, settings))),
+    rows: results.flatMap(({ name, rows: own }) => own.map((row) => ({ ...row, contestant: name }))),
   };
+}
+
+/** Groups trained contestants that differ in their seed alone. */
+function seedSpreads(results: readonly ContestantResult[], contestants: readonly ReportedContestant[]): SeedSpread[] {
+  const alike = Map.groupBy(contestants, (_, i) => results[i]!.sameButSeed);
+  return [...alike].flatMap(([same, own]) => {
+    if (same === undefined || own.length < 2) return [];
+    const names = [...new Set(own.flatMap(({ measures }) => Object.keys(measures)))] as MeasureName[];
+    const spreads = names.map((name) => {
+      const values = own.flatMap(({ measures }) => measures[name]?.value ?? []);
+      return [name, { least: Math.min(...values), most: Math.max(...values) }] as const;
+    });
+    return [{ contestants: own.map(({ name }) => name), measures: Object.fromEntries(spreads) as SeedSpread['measures'] }];
+  });
 }
 
 // ── Contestants ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 type Summary = Omit<ReportedContestant, 'breakEvenAnswers'>;
 
-function summaryOf({ name, trained, rows }: ContestantResult, measures: readonly MeasureName[], by: ReportSettings): Summary {
+function summaryOf(
+  { name, trained, training, rows }: ContestantResult,
+  measures: readonly MeasureName[],
+  by: ReportSettings,
+): Summary {
   const entries = measures.flatMap((measure) => {
     const scored = rows.filter(({ scores }) => scores[measure] !== undefined);
     return scored.length === 0 ? [] : [[measure, meanOf(scored, measure, by)] as const];
   });
   return {
-    ...{ name, trained, measures: Object.fromEntries(entries) as ReportedContestant['measures'] },
+    ...{ name, trained, training: training ?? null },
+    ...{ measures: Object.fromEntries(entries) as ReportedContestant['measures'] },
     promptTokens: plainMean(rows.map(({ promptTokens }) => promptTokens)),
     answerTokens: plainMean(rows.map(({ answerTokens }) => answerTokens)),
     secondsPerAnswer: plainMean(rows.map(({ seconds }) => seconds)),
@@ -93,9 +154,9 @@ function withBreakEven(contestants: readonly Summary[], results: readonly Contes
   // Who does not train takes the fastest of the other ways.
   const fastest = Math.min(...untrained.filter((seconds) => seconds !== null));
   return contestants.map((contestant, i) => {
-    const training = results[i]!.trainingSeconds;
+    const training = results[i]!.training?.seconds ?? null;
     const saved = contestant.secondsPerAnswer === null ? 0 : fastest - contestant.secondsPerAnswer;
-    const pays = contestant.trained && training !== undefined && Number.isFinite(saved) && saved > 0;
+    const pays = contestant.trained && training !== null && Number.isFinite(saved) && saved > 0;
     return { ...contestant, breakEvenAnswers: pays ? Math.ceil(training / saved) : null };
   });
 }
@@ -111,12 +172,12 @@ function pairsOf(
   const both = [...rowsA.map((row) => ({ ...row, contestant: a })), ...rowsB.map((row) => ({ ...row, contestant: b }))];
   const pairs = measures.flatMap((measure) => {
     const rows = pairedRows(both, { a, b, measure });
-    return rows.length === 0 ? [] : [compared(measure, rows)];
+    return rows.length === 0 ? [] : [pairOf(measure, rows)];
   });
   const corrected = holm(pairs.map(({ p }) => p));
   return pairs.map((pair, i) => ({ ...pair, corrected: corrected[i]! }));
 
-  function compared(measure: MeasureName, rows: readonly PairedRow[]): Omit<ReportedPair, 'corrected'> {
+  function pairOf(measure: MeasureName, rows: readonly PairedRow[]): Omit<ReportedPair, 'corrected'> {
     const isShare = measure !== 'loss' && rows.every((row) => [row.a, row.b].every((score) => score === 0 || score === 1));
     const count = (scoreA: number, scoreB: number): number => rows.filter((row) => row.a === scoreA && row.b === scoreB).length;
     const table = isShare ? { both: count(1, 1), onlyA: count(1, 0), onlyB: count(0, 1), neither: count(0, 0) } : noTable;

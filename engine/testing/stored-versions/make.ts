@@ -52,6 +52,12 @@ const contents: Readonly<Record<number, string>> = {
       VALUES ('x-1', 'x', 1, '[{"path":"/a.jsonl","split":"train","bytes":9,"sha256":"00"}]',
         '{"parts":[{"name":"rows","data":{"paths":["/a.jsonl"]},"repeat":1.5,"version":{"id":"d-1","sequence":1,"dataset":"rows"}}],"seed":7}',
         'messages', 5, 0, 'h', 13);`,
+  14: `
+    INSERT INTO evaluations (id, project_id, name, state, model_name, model_path, data_name, request, contestants, rows, answered, answers,
+        rows_hash, verdict, problem, created_at, finished_at)
+      VALUES ('v', 'p', 'base, adapter', 'done', 'Tiny', '/models/tiny', 'rows',
+        '{"model":{"id":"m"},"data":{"versionId":"d-1"},"contestants":[{},{"adapter":{"id":"a"}}],"evaluators":["json"]}',
+        '["base","First"]', 3, 6, 6, 'h', '{"code":"cannot-tell","sentence":"Cannot tell."}', NULL, 14, 15);`,
 };
 
 for (let version = 1; version <= migrations.length; version++) {

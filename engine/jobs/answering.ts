@@ -1,0 +1,123 @@
+/** Answers questions with the model and adapters of one contestant after another, in one session where that is possible. */
+import type { WeightedAdapter } from '../adapters/delta.ts';
+import { GenerationSession, type KeptRow } from '../decoder/generation.ts';
+import { answerGreedily } from '../evaluate/answers.ts';
+import type { LogitSource } from '../evaluate/generate.ts';
+import type { Question } from '../evaluate/questions.ts';
+import type { OpenModel } from '../models/open.ts';
+import { contextOf } from '../models/positions.ts';
+import { Problem } from '../problem.ts';
+import { cpuThreads } from '../runtime/devices.ts';
+import { openSession } from '../runtime/session.ts';
+import type { OpenContestant } from './contestants.ts';
+import type { KeptAnswers } from './kept-answers.ts';
+import type { JobPort } from './port.ts';
+
+/** Holds an answer as it is kept. */
+export interface Answer {
+  readonly text: string;
+  readonly tokens: number;
+  /** Gives the seconds that it took. */
+  readonly seconds: number;
+}
+
+/** Gives the tokens that prompts must share at least before their state is worth keeping. */
+const leastShared = 8;
+
+/** Returns the number of tokens that all prompts begin with. At least one token of each is left to be fed. */
+export function sharedPrefix(prompts: readonly (readonly number[])[]): number {
+  const [first, ...others] = prompts;
+  if (first === undefined || others.length === 0) return 0;
+  let shared = Math.min(...prompts.map(({ length }) => length)) - 1;
+  for (const prompt of others) {
+    let same = 0;
+    while (same < shared && prompt[same] === first[same]) same++;
+    shared = same;
+  }
+  return shared < leastShared ? 0 : shared;
+}
+
+export class Answering {
+  readonly #cacheDir: string;
+  readonly #kept: KeptAnswers;
+  readonly #port: JobPort;
+  #session: GenerationSession | null = null;
+  #model: OpenModel | null = null;
+  #adapters: readonly WeightedAdapter[] = [];
+  #prefix: { readonly tokens: readonly number[]; readonly row: KeptRow } | null = null;
+
+  constructor(cacheDir: string, kept: KeptAnswers, port: JobPort) {
+    this.#cacheDir = cacheDir;
+    this.#kept = kept;
+    this.#port = port;
+  }
+
+  /**
+   * Answers a question greedily, or returns the answer that is kept of it. The first `shared` tokens of the prompt are fed by
+   * themselves, and their state is used for the next question that begins with them. Throws a `Problem` when it is stopped.
+   */
+  answer(contestant: OpenContestant, question: Question, maxTokens: number, shared: number): Promise<Answer> {
+    const { identity, model, tokenizer } = contestant;
+    return this.#kept.get(['answer', ...identity, maxTokens, question.prompt], async () => {
+      const session = await this.#sessionFor(contestant);
+      const begun = performance.now();
+      const { text, tokens } = await answerGreedily(this.#startingWith(session, question.prompt.slice(0, shared)), question, {
+        ...{ contextLength: contextOf(model.spec), tokenizer: tokenizer!, maxTokens },
+        shouldStop: () => this.#port.stopRequested,
+      });
+      // Half an answer is none, and must not be kept.
+      if (this.#port.stopRequested) throw stoppedComparison();
+      return { text, tokens: tokens.length, seconds: (performance.now() - begun) / 1000 };
+    });
+  }
+
+  async #sessionFor({ model, adapters }: OpenContestant): Promise<GenerationSession> {
+    if (this.#session === null || this.#model !== model) {
+      await this.release();
+      this.#session = await GenerationSession.open(model, { threads: cpuThreads(), cacheDir: this.#cacheDir, openSession });
+      this.#model = model;
+    }
+    if (adapters !== this.#adapters) {
+      await this.#session.useAdapters(adapters);
+      this.#adapters = adapters;
+      this.#prefix = null;
+    }
+    return this.#session;
+  }
+
+  /** Returns a source that takes the state of `prefix` as it is kept, instead of feeding its tokens again. */
+  #startingWith(session: GenerationSession, prefix: readonly number[]): LogitSource {
+    if (prefix.length === 0) return session;
+    let isAtStart = true;
+    return {
+      reset: () => {
+        session.reset();
+        isAtStart = true;
+      },
+      feed: async (tokens) => {
+        if (!isAtStart) return session.feed(tokens);
+        isAtStart = false;
+        const known = this.#prefix;
+        if (known !== null && known.tokens.length === prefix.length && known.tokens.every((token, i) => token === prefix[i]))
+          session.restore(known.row);
+        else {
+          await session.feed(prefix);
+          this.#prefix = { tokens: prefix, row: session.keep() };
+        }
+        return session.feed(tokens.slice(prefix.length));
+      },
+    };
+  }
+
+  async release(): Promise<void> {
+    await this.#session?.release();
+    this.#session = null;
+    this.#model = null;
+    this.#adapters = [];
+    this.#prefix = null;
+  }
+}
+
+export function stoppedComparison(): Problem {
+  return new Problem('stopped', 'The evaluation was stopped. Its answers are kept.', 'Resume it.');
+}

@@ -1,0 +1,382 @@
+/** Runs the job `compare`: contestants answer the same rows, evaluators score the answers, and a report compares them. */
+import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import type {
+  AnsweredQuestion,
+  EvaluationGuards,
+  EvaluationPlan,
+  JobSpec,
+  PlannedContestant,
+  ReportedRow,
+  ScoredAnswer,
+} from '../contract.ts';
+import { answerLimit } from '../evaluate/answers.ts';
+import { needsSchema } from '../evaluate/contestants.ts';
+import type { AnswerEvaluator, LearningRows, LossEvaluator } from '../evaluate/evaluator.ts';
+import { kindNamed, openEvaluators } from '../evaluate/evaluators.ts';
+import { verdictOf } from '../evaluate/judge.ts';
+import { type ContestantResult, evaluationReport } from '../evaluate/report/report.ts';
+import { Examples, triedCounts } from '../evaluate/shots.ts';
+import { learnedSchema } from '../evaluate/schema-prompt.ts';
+import type { MeasureName, Measures } from '../measures.ts';
+import { openModel } from '../models/open.ts';
+import { Problem } from '../problem.ts';
+import { permutation } from '../random.ts';
+import { templateHash } from './run-identity.ts';
+import { type Answer, Answering, sharedPrefix, stoppedComparison } from './answering.ts';
+import { type AskedRow, askRows, type ComparedRows, guardsOf, readCompared } from './compared-rows.ts';
+import { openContestant, type OpenContestant } from './contestants.ts';
+import { answeredIn, answersIn, type CompareResult, reportIn } from './evaluation-folder.ts';
+import { KeptAnswers } from './kept-answers.ts';
+import type { JobPort } from './port.ts';
+import { lossesOf } from './row-losses.ts';
+
+export type CompareSpec = Extract<JobSpec, { kind: 'compare' }>;
+
+/** Gives the answers of each contestant that are timed first, in a plan and in an evaluation. */
+const timedInPlan = 5;
+const timedFirst = 3;
+/** Limits the validation rows on which the number of examples is chosen. */
+const mostValidationRows = 40;
+const learningRowsIfLeftOut = 40;
+
+/** Holds a contestant with the rows that it is asked. */
+interface Asked {
+  readonly contestant: OpenContestant;
+  readonly rows: readonly AskedRow[];
+  /** Gives the tokens that its prompts share. */
+  readonly shared: number;
+  /** Holds the seconds of the answers that it has given. */
+  readonly seconds: number[];
+}
+
+export async function runCompare(spec: CompareSpec, port: JobPort): Promise<CompareResult | EvaluationPlan> {
+  requireWhatEvaluatorsNeed(spec);
+  const base = openModel(spec.model.path, spec.model.acceptFields);
+  const opened = spec.contestants.map((at) => openContestant(base, at));
+  const plain = openContestant(base, { name: 'base' });
+  const data = await readCompared(spec, plain, opened, port);
+  const notes = [...data.notes];
+  const schema = schemaFor(spec, data, notes);
+  const { seed = 0 } = spec;
+  const examples = new Examples(data.examples, seed);
+  const guards = data.train === null ? null : guardsOf(data.test, data.train);
+  const answersWanted = spec.evaluators.some((choice) => kindNamed(nameOf(choice)).needs !== 'loss');
+  if (answersWanted && plain.tokenizer === null) throw noTokenizer();
+  const kept = new KeptAnswers(spec.out === null ? null : answersIn(spec.out));
+  const answering = new Answering(spec.cacheDir, kept, port);
+  try {
+    const field = answersWanted ? await Promise.all(opened.map((contestant) => ask(contestant, data.rowsOf(contestant)))) : [];
+    if (spec.out === null) return await plan(field);
+    const total = field.reduce((sum, { rows }) => sum + rows.length, 0);
+    port.send({ type: 'asked', rows: data.rows.length, rowsHash: data.rowsHash, answers: total });
+    const learning = await learningRows();
+    const evaluators = await openEvaluators(spec.evaluators, learning);
+    const byLoss = evaluators.filter((one): one is LossEvaluator => one.needs === 'loss');
+    const byAnswer = evaluators.filter((one): one is AnswerEvaluator => one.needs === 'answers');
+    for (const evaluator of byAnswer) notes.push(...(evaluator.notes ?? []));
+    for (const [i, { contestant }] of field.entries())
+      if (contestant.at.shots?.count === 'auto') field[i] = await withChosenCount(contestant, byAnswer);
+    const answers = await answerAll(field, byAnswer);
+    const losses = byLoss.length === 0 ? new Map<OpenContestant, ReadonlyMap<number, number>>() : await allLosses();
+    const results = opened.map((contestant) => resultOf(contestant, answers.get(contestant), losses.get(contestant), byLoss));
+    const measures = measuresInOrder(evaluators.map(({ name }) => name));
+    const report = evaluationReport(results, { measures, seed, notes, guards, hashes: hashes() });
+    writeFileSync(answeredIn(spec.out), JSON.stringify(answeredQuestions(answers, results)));
+    writeFileSync(reportIn(spec.out), JSON.stringify(report));
+    return { verdict: report.verdict };
+
+    function measuresInOrder(order: readonly string[]): MeasureName[] {
+      const found = new Map(order.map((name) => [name, new Set<MeasureName>()]));
+      for (const own of answers.values())
+        for (const { verdicts } of own.values())
+          for (const { evaluator, measures } of verdicts)
+            for (const measure of Object.keys(measures)) found.get(evaluator)?.add(measure as MeasureName);
+      for (const { name } of byLoss) found.get(name)?.add('loss');
+      return [...found.values()].flatMap((own) => [...own]);
+    }
+  } finally {
+    await answering.release();
+    kept.close();
+  }
+
+  // ── Prompts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async function ask(contestant: OpenContestant, rows: ComparedRows['test'], count = firstCount(contestant)): Promise<Asked> {
+    const { asked, notAsked } = await askRows(contestant, rows, { examples, schema, day: data.day, count, settings: spec });
+    notes.push(...notAsked);
+    return { contestant, rows: asked, shared: sharedPrefix(asked.map(({ question }) => question.prompt)), seconds: [] };
+  }
+
+  /** Takes the number of examples with the best mean of the first measure on the validation rows; of equals, the fewest. */
+  async function withChosenCount(contestant: OpenContestant, byAnswer: readonly AnswerEvaluator[]): Promise<Asked> {
+    const [evaluator] = byAnswer;
+    if (evaluator === undefined)
+      throw new Problem(
+        'request-invalid',
+        'No evaluator scores answers, so the number of examples cannot be chosen.',
+        'Give a number.',
+      );
+    const rows = data.validationOf(contestant).slice(0, mostValidationRows);
+    let best = { count: 0, mean: -Infinity };
+    for (const count of triedCounts.filter((one) => one <= examples.length)) {
+      const tried = await ask(contestant, rows, count);
+      let [sum, scored] = [0, 0];
+      for (const row of tried.rows) {
+        const { text, tokens } = await answerOf(tried, row);
+        const value = Object.values(verdictOf(evaluator, row.question, text, tokens)?.measures ?? {})[0];
+        if (value === undefined) continue;
+        sum += value;
+        scored++;
+      }
+      if (scored > 0 && sum / scored > best.mean) best = { count, mean: sum / scored };
+    }
+    if (best.count === 0) throw new Problem('data-empty', 'No validation row could be scored.', 'Give a number of examples.');
+    notes.push(
+      `${contestant.name} has ${best.count} examples: the best of ${triedCounts.join(', ')} on ${rows.length} validation rows by ${evaluator.name}.`,
+    );
+    return ask(contestant, data.rowsOf(contestant), best.count);
+  }
+
+  // ── Answers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async function answerOf({ contestant, shared, seconds }: Asked, { question }: AskedRow): Promise<Answer> {
+    if (port.stopRequested) throw stoppedComparison();
+    const answer = await answering.answer(contestant, question, spec.maxTokens ?? answerLimit(question), shared);
+    seconds.push(answer.seconds);
+    return answer;
+  }
+
+  /** Answers all rows. A few of each contestant come first, so that the time left is known early. */
+  async function answerAll(
+    field: readonly Asked[],
+    byAnswer: readonly AnswerEvaluator[],
+  ): Promise<ReadonlyMap<OpenContestant, ReadonlyMap<number, ScoredAnswer>>> {
+    const answers = new Map(field.map(({ contestant }) => [contestant, new Map<number, ScoredAnswer>()]));
+    let done = 0;
+    const total = field.reduce((sum, { rows }) => sum + rows.length, 0);
+    const answer = async (asked: Asked, rows: readonly AskedRow[]): Promise<void> => {
+      const { contestant } = asked;
+      const own = answers.get(contestant)!;
+      for (const row of rows) {
+        if (own.has(row.index)) continue;
+        const progress = { phase: `Answering: ${contestant.name}`, done, total, unit: 'answers', secondsLeft: secondsLeft() };
+        port.send({ type: 'progress', progress });
+        const { text, tokens, seconds } = await answerOf(asked, row);
+        const { question, expected, prompt } = row.question;
+        const verdicts = byAnswer.flatMap((evaluator) => verdictOf(evaluator, row.question, text, tokens) ?? []);
+        const costs = { promptTokens: prompt.length, answerTokens: tokens, seconds };
+        own.set(row.index, { question, expected, text, verdicts, ...costs });
+        done++;
+        port.send({ type: 'answered', row: row.index, contestant: contestant.name, answer: own.get(row.index)! });
+      }
+    };
+    for (const asked of field) await answer(asked, spread(asked.rows, timedFirst));
+    for (const asked of field) await answer(asked, asked.rows);
+    return answers;
+
+    function secondsLeft(): number | null {
+      if (field.some(({ seconds, rows }) => seconds.length === 0 && rows.length > 0)) return null;
+      return field.reduce((sum, { contestant, seconds, rows }) => {
+        const left = rows.length - answers.get(contestant)!.size;
+        return sum + (left === 0 ? 0 : left * mean(seconds));
+      }, 0);
+    }
+  }
+
+  /** Lets the base answer some training questions, where an evaluator learns from its answers. */
+  async function learningRows(): Promise<LearningRows> {
+    if (!spec.evaluators.some((choice) => kindNamed(nameOf(choice)).learns)) return [];
+    const trained = data.trainQuestions;
+    const most = spec.learningRows ?? learningRowsIfLeftOut;
+    const drawn = [...permutation(trained.length, seed, 1)].slice(0, most).map((i) => trained[i]!);
+    const asked: Asked = {
+      ...{ contestant: plain, rows: drawn, seconds: [] },
+      shared: sharedPrefix(drawn.map(({ question }) => question.prompt)),
+    };
+    const rows: { question: string; trained: string; base: string }[] = [];
+    for (const [done, row] of drawn.entries()) {
+      const progress = { phase: 'Answering training questions with the base', done, total: drawn.length, unit: 'answers' };
+      port.send({
+        type: 'progress',
+        progress: { ...progress, secondsLeft: done === 0 ? null : (drawn.length - done) * mean(asked.seconds) },
+      });
+      const { text } = await answerOf(asked, row);
+      rows.push({ question: row.question.question, trained: row.question.expected, base: text });
+    }
+    return rows;
+  }
+
+  /** Measures the loss of everybody whose prompt is that of the training. */
+  async function allLosses(): Promise<ReadonlyMap<OpenContestant, ReadonlyMap<number, number>>> {
+    const losses = new Map<OpenContestant, ReadonlyMap<number, number>>();
+    await answering.release();
+    for (const contestant of opened) {
+      const { shots, schema: asksSchema, constrained, endpoint } = contestant.at;
+      if (shots !== undefined || asksSchema === true || constrained === true || endpoint !== undefined) continue;
+      const tokens = data.tokensOf(contestant);
+      const rows = await kept.get(['loss', ...contestant.identity, data.rowsHash], async () => [
+        ...(await lossesOf(tokens, contestant, spec.cacheDir, port, `Measuring the loss: ${contestant.name}`)).rows,
+      ]);
+      losses.set(contestant, new Map(rows));
+    }
+    return losses;
+  }
+
+  // ── The report ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  function resultOf(
+    { name, at, training, sameButSeed }: OpenContestant,
+    answers: ReadonlyMap<number, ScoredAnswer> | undefined,
+    losses: ReadonlyMap<number, number> | undefined,
+    byLoss: readonly LossEvaluator[],
+  ): ContestantResult {
+    const rows = data.rows.flatMap(({ index, source, supervisedTokens }): Omit<ReportedRow, 'contestant'>[] => {
+      const answer = answers?.get(index);
+      const loss = losses?.get(index);
+      if (answer === undefined && loss === undefined) return [];
+      const scores = [
+        ...(loss === undefined ? [] : byLoss.map((evaluator) => evaluator.score(loss))),
+        ...(answer?.verdicts.map(({ measures }) => measures) ?? []),
+      ];
+      const { text = null, promptTokens = null, answerTokens = null, seconds = null } = answer ?? {};
+      const measured = Object.assign({}, ...scores) as Measures;
+      return [{ row: index, answer: text, scores: measured, source, supervisedTokens, promptTokens, answerTokens, seconds }];
+    });
+    return {
+      ...{ name, trained: at.adapter !== undefined, rows },
+      ...(training === null ? {} : { training }),
+      ...(sameButSeed === null ? {} : { sameButSeed }),
+    };
+  }
+
+  function answeredQuestions(
+    answers: ReadonlyMap<OpenContestant, ReadonlyMap<number, ScoredAnswer>>,
+    results: readonly ContestantResult[],
+  ): AnsweredQuestion[] {
+    const scores = results.map(({ name, rows }) => ({ name, rows: new Map(rows.map((row) => [row.row, row])) }));
+    return data.rows.map(({ index, question, expected }) => ({
+      ...{ row: index, question, expected },
+      answers: scores.flatMap(({ name, rows }, i) => {
+        const own = rows.get(index);
+        if (own === undefined) return [];
+        const verdicts = answers.get(opened[i]!)?.get(index)?.verdicts ?? [];
+        return [{ contestant: name, text: own.answer, scores: own.scores, verdicts }];
+      }),
+    }));
+  }
+
+  function hashes(): Record<string, string> {
+    const template = templateHash(plain.tokenizer);
+    const settings = [
+      spec.evaluators,
+      spec.contestants.map(({ adapter: _, ...more }) => more),
+      schema ?? null,
+      seed,
+      spec.maxTokens ?? null,
+    ];
+    return {
+      rows: data.rowsHash,
+      model: base.hash,
+      ...(template === null ? {} : { template }),
+      ...Object.fromEntries(
+        opened.flatMap(({ name, identity: [, hash] }) => (hash == null ? [] : [[`adapter ${name}`, hash]])),
+      ),
+      evaluators: sha256(JSON.stringify(spec.evaluators)),
+      settings: sha256(JSON.stringify(settings)),
+    };
+  }
+
+  // ── The plan ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async function plan(field: Asked[]): Promise<EvaluationPlan> {
+    const planned: PlannedContestant[] = [];
+    for (const [i, asked] of field.entries()) {
+      const { contestant, rows, seconds } = asked;
+      const timed = spread(rows, timedInPlan);
+      for (const [done, row] of timed.entries()) {
+        const total = field.length * timedInPlan;
+        const progress = { phase: 'Measuring how long answers take', done: i * timedInPlan + done, total, unit: 'answers' };
+        port.send({ type: 'progress', progress: { ...progress, secondsLeft: null } });
+        await answerOf(asked, row);
+      }
+      const tokens = rows.map(({ question }) => question.prompt.length);
+      planned.push({
+        name: contestant.name,
+        ...{ promptTokens: tokens.length === 0 ? 0 : mean(tokens), mostPromptTokens: Math.max(0, ...tokens) },
+        seconds: rows.length === 0 ? 0 : rows.length * mean(seconds),
+        unasked: data.rows.length - rows.length,
+      });
+    }
+    return {
+      ...{ rows: data.rows.length, rowsHash: data.rowsHash, looks: 0, contestants: planned },
+      seconds: planned.reduce((sum, { seconds }) => sum + seconds, 0),
+      ...{ guards: guards ?? noGuards, schema: schema ?? null, notes },
+    };
+  }
+}
+
+const noGuards: EvaluationGuards = { duplicates: 0, nearDuplicates: 0, rows: [], sentences: [] };
+
+function firstCount({ at: { shots } }: OpenContestant): number {
+  return shots === undefined ? 0 : shots.count === 'auto' ? triedCounts[0]! : shots.count;
+}
+
+/** Returns rows that are spread evenly over all of them. */
+function spread<T>(rows: readonly T[], count: number): readonly T[] {
+  if (rows.length <= count) return rows;
+  return Array.from({ length: count }, (_, i) => rows[Math.floor(((i + 0.5) * rows.length) / count)]!);
+}
+
+function schemaFor({ schema, contestants }: CompareSpec, { train, trainQuestions }: ComparedRows, notes: string[]): unknown {
+  if (!contestants.some(needsSchema)) return undefined;
+  if (schema !== undefined) return schema;
+  if (train === null)
+    throw new Problem(
+      'request-invalid',
+      'A contestant needs a schema, and none is given.',
+      'Give one (--schema), or training rows to learn it from (--train).',
+    );
+  const learned = learnedSchema(trainQuestions.map(({ question }) => question.expected));
+  if (learned === null)
+    throw new Problem(
+      'request-invalid',
+      'A contestant needs a schema, and the training answers are not all JSON objects to learn it from.',
+      'Give one (--schema).',
+    );
+  notes.push(`The schema was learned from ${trainQuestions.length} training answers: ${JSON.stringify(learned)}`);
+  return learned;
+}
+
+/** Refuses evaluators that do not exist or lack what they learn from, before anything is read. */
+function requireWhatEvaluatorsNeed({ evaluators, train }: CompareSpec): void {
+  for (const choice of evaluators) {
+    const { name, learns } = kindNamed(nameOf(choice));
+    if (learns && train === undefined)
+      throw new Problem(
+        'request-invalid',
+        `The evaluator '${name}' learns from training rows, and none are given.`,
+        'Name the training rows (--train).',
+      );
+  }
+}
+
+function nameOf(choice: CompareSpec['evaluators'][number]): string {
+  return typeof choice === 'string' ? choice : choice.name;
+}
+
+function noTokenizer(): Problem {
+  return new Problem(
+    'tokenizer-missing',
+    'The model has no tokenizer, so its answers cannot be read.',
+    'Evaluate only the loss, or use a model with a tokenizer.json.',
+  );
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
