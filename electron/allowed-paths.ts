@@ -19,11 +19,12 @@ const filesOf = (data: DataRef | undefined): readonly string[] => {
 };
 const filesOfMix = ({ parts }: AskedMix): readonly string[] => parts.flatMap(({ data }) => filesOf(data));
 
-const readByEvaluation = ({ model, data, train, validation, contestants }: EvaluationRequest): Named => ({
+const readByEvaluation = ({ model, data, train, validation, contestants, schemaFile }: EvaluationRequest): Named => ({
   read: [
     ...pathOf(model),
     ...[data, train?.data, validation?.data].flatMap(filesOf),
     ...contestants.flatMap(({ adapter }) => pathOf(adapter)),
+    ...(schemaFile === undefined ? [] : [schemaFile]),
   ],
 });
 

@@ -41,6 +41,7 @@ export type ProblemCode =
   | 'export-unsupported'
   | 'proof-failed'
   | 'gate-missed'
+  | 'endpoint-failed'
   | 'store-newer'
   | 'store-damaged'
   | 'store-unavailable'

@@ -145,7 +145,7 @@ function comparison({ args }: Session, adapters: readonly string[]): EvaluationR
     evaluators: evaluators.length === 0 ? ['loss'] : evaluators.map(readEvaluator),
     ...(args.list('train').length === 0 ? {} : { train: rowsOf('train') }),
     ...(args.list('validation').length === 0 ? {} : { validation: rowsOf('validation') }),
-    ...(schema === undefined ? {} : { schema: readJson(resolve(schema), 'It must hold a JSON Schema, or a list of tools.') }),
+    ...(schema === undefined ? {} : { schemaFile: resolve(schema) }),
     ...Object.fromEntries(numbers),
     ...(args.flag('general') ? { general: true } : {}),
     attached: true,
@@ -220,15 +220,14 @@ function readEvaluator(text: string): EvaluatorChoice {
   const at = text.indexOf('=');
   if (at < 0) return text;
   const [name, file] = [text.slice(0, at), resolve(text.slice(at + 1))];
-  const options = readJson(file, `It must hold the options of the evaluator '${name}', as an object.`);
-  return { name, options: options as Readonly<Record<string, unknown>> };
-}
-
-function readJson(file: string, hint: string): unknown {
+  const content = readText(file, 1 << 24);
   try {
-    return JSON.parse(readText(file, 1 << 24)) as unknown;
-  } catch (error) {
-    if (error instanceof Problem) throw error;
-    throw new Problem('data-invalid', `${file} is not JSON.`, hint);
+    return { name, options: JSON.parse(content) as Readonly<Record<string, unknown>> };
+  } catch {
+    throw new Problem(
+      'data-invalid',
+      `${file} is not JSON.`,
+      `It must hold the options of the evaluator '${name}', as an object.`,
+    );
   }
 }

@@ -83,13 +83,25 @@ export interface SeedSpread {
   readonly contestants: readonly string[];
   readonly measures: ByMeasure<{ readonly least: number; readonly most: number }>;
 }
-/** Compares adapters with the base on the general set in the box, whose rows have nothing to do with the training. */
-export interface GeneralReport {
+/** Compares adapters with the base on one part of the general set: questions, instructions, languages or JSON of other kinds. */
+export interface GeneralPart {
+  readonly name: string;
+  readonly title: string;
   readonly contestants: readonly ReportedContestant[];
   readonly pairs: readonly ReportedPair[];
   readonly rows: readonly ReportedRow[];
-  /** Names what the training broke: an adapter and a measure whose paired interval lies on the worse side of zero. */
-  readonly broke: readonly { readonly contestant: string; readonly measure: MeasureName; readonly sentence: string }[];
+}
+/** Names what a training broke: a measure of the general set whose paired interval lies on the worse side of zero. */
+export interface BrokenMeasure {
+  readonly part: string;
+  readonly contestant: string;
+  readonly measure: MeasureName;
+  readonly sentence: string;
+}
+/** Compares adapters with the base on the general set in the box, whose rows have nothing to do with the training. */
+export interface GeneralReport {
+  readonly parts: readonly GeneralPart[];
+  readonly broke: readonly BrokenMeasure[];
 }
 export interface EvaluationReport {
   /** Tells a person what to know, in sentences. */

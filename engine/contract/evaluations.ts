@@ -51,6 +51,8 @@ export interface EvaluationRequest extends RowsRef, ReadingRows {
   readonly evaluators: readonly EvaluatorChoice[];
   /** Holds a JSON Schema, or a list of definitions of tools. If it is left out where it is needed, it is learned from the training answers. */
   readonly schema?: unknown;
+  /** Gives the path of a file that holds the schema, in place of `schema`. */
+  readonly schemaFile?: string;
   /** Seeds the draw of examples and the bootstrap. If it is left out, it is 0. */
   readonly seed?: number;
   /** Limits the tokens of an answer. If it is left out, the limit is about twice the length of the row's own answer. */

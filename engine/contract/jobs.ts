@@ -58,7 +58,10 @@ export type JobSpec =
       readonly out: string | null;
     } & RowsAt &
       ReadingRows &
-      Pick<EvaluationRequest, 'evaluators' | 'schema' | 'seed' | 'maxTokens' | 'mostRows' | 'learningRows' | 'general'>)
+      Pick<
+        EvaluationRequest,
+        'evaluators' | 'schema' | 'schemaFile' | 'seed' | 'maxTokens' | 'mostRows' | 'learningRows' | 'general'
+      >)
   | { readonly kind: 'chat'; readonly model: ModelAt; readonly cacheDir: string }
   | ({
       readonly kind: 'export';

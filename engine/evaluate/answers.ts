@@ -1,6 +1,7 @@
 /** Answers questions greedily. */
 import type { GenerateSettings } from '../contract.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
+import type { Constraint } from './constrained/constraint.ts';
 import { generate, type LogitSource } from './generate.ts';
 import type { Question } from './questions.ts';
 
@@ -9,6 +10,8 @@ export interface Answering {
   readonly tokenizer: Tokenizer;
   readonly maxTokens: number;
   readonly shouldStop: () => boolean;
+  /** Holds the answer to a schema. If it is left out, every token may follow. */
+  readonly constraint?: Constraint;
 }
 
 const longestAnswer = 128;

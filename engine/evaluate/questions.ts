@@ -70,34 +70,50 @@ export interface Context {
 export async function inContext(
   question: Question,
   row: Pick<TokenRow, 'messages' | 'file' | 'line'>,
-  { shots = [], instruction }: Context,
+  context: Context,
   tokenizer: Tokenizer,
   asking?: Asking,
 ): Promise<Question> {
+  const { shots = [], instruction } = context;
   if (shots.length === 0 && instruction === undefined) return question;
-  const { messages } = row;
-  const asked = await messagesOf(question, row, tokenizer, asking);
-  const own = JSON.stringify(messages!.filter((message) => !isSystem(message)));
+  const asked = withShots(await messagesOf(question, row, tokenizer, asking), row.messages!, shots);
+  if (instruction === undefined) return { ...question, prompt: await chatPrompt(asked, tokenizer, asking) };
+  const text =
+    textWith(instruction, asked, tokenizer, asking) ?? chatText(withFirstUser(asked, instruction), tokenizer, asking);
+  return { ...question, prompt: await tokenizer.encode(text) };
+}
+
+/** Returns the messages of a question with examples and an instruction, for who writes its own prompt of them. */
+export async function messagesInContext(
+  question: Question,
+  row: Pick<TokenRow, 'messages' | 'file' | 'line'>,
+  { shots = [], instruction }: Context,
+  tokenizer: Tokenizer,
+  asking?: Asking,
+): Promise<readonly ChatMessage[]> {
+  const asked = withShots(await messagesOf(question, row, tokenizer, asking), row.messages!, shots);
+  return instruction === undefined ? asked : withSystem(asked, instruction);
+}
+
+function withShots(
+  asked: readonly ChatMessage[],
+  messages: readonly ChatMessage[],
+  shots: readonly Shot[],
+): readonly ChatMessage[] {
+  const own = JSON.stringify(withoutSystem(messages));
   const examples = shots.map(withoutSystem).filter((shot) => JSON.stringify(shot) !== own);
   const behind = asked.findLastIndex(isSystem) + 1;
-  const all = [...asked.slice(0, behind), ...examples.flat(), ...asked.slice(behind)];
-  const prompt = instruction === undefined ? await chatPrompt(all, tokenizer, asking) : await instructed(all, instruction);
-  return { ...question, prompt };
+  return [...asked.slice(0, behind), ...examples.flat(), ...asked.slice(behind)];
+}
 
-  async function instructed(all: readonly ChatMessage[], instruction: string): Promise<number[]> {
-    const text = textIn(withSystem(all, instruction)) ?? chatText(withFirstUser(all, instruction), tokenizer, asking);
-    return tokenizer.encode(text);
-  }
-
-  /** Returns the text of a prompt with the instruction in its system message, or null where the template has no place for one. */
-  function textIn(all: readonly ChatMessage[]): string | null {
-    try {
-      const text = chatText(all, tokenizer, asking);
-      return text.includes(instruction!.trim()) ? text : null;
-    } catch (error) {
-      if (error instanceof Problem) return null;
-      throw error;
-    }
+/** Writes a prompt with an instruction in its system message. Returns null where the template has no place for one. */
+function textWith(instruction: string, asked: readonly ChatMessage[], tokenizer: Tokenizer, asking?: Asking): string | null {
+  try {
+    const text = chatText(withSystem(asked, instruction), tokenizer, asking);
+    return text.includes(instruction.trim()) ? text : null;
+  } catch (error) {
+    if (error instanceof Problem) return null;
+    throw error;
   }
 }
 
@@ -126,7 +142,7 @@ function joined(first: string, second: string, message: ChatMessage): ChatMessag
  * Finds the messages that render to exactly the prompt of the question. Throws a `Problem` when none do, because other messages
  * would ask another question.
  */
-export async function messagesOf(
+async function messagesOf(
   { prompt }: Question,
   { messages, file, line }: Pick<TokenRow, 'messages' | 'file' | 'line'>,
   tokenizer: Tokenizer,

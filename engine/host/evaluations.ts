@@ -26,7 +26,7 @@ import { type Asker, found, type HostContext, startReported } from './context.ts
 import type { Datasets } from './datasets.ts';
 import { modelAt, recordedAt, rowSettingsOf, weightedAdapter } from './job-inputs.ts';
 import type { Library } from './library.ts';
-import { requireName } from './require.ts';
+import { requireAbsolute, requireName } from './require.ts';
 
 type CompareSpec = Extract<JobSpec, { kind: 'compare' }>;
 
@@ -224,7 +224,8 @@ export class Evaluations {
   async #spec(request: EvaluationRequest, out: string | null, asker: Asker): Promise<CompareSpec> {
     const { store, cacheDir } = this.#context;
     requireContestants(request);
-    const { evaluators, schema, seed, maxTokens, mostRows, learningRows, general } = request;
+    if (request.schemaFile !== undefined) requireAbsolute(request.schemaFile);
+    const { evaluators, schema, schemaFile, seed, maxTokens, mostRows, learningRows, general } = request;
     const rowsAt = async ({ data, split }: RowsRef): Promise<RowsAt> => ({
       data: await this.#datasets.dataAt(data, asker),
       ...(split === undefined ? {} : { split }),
@@ -241,7 +242,7 @@ export class Evaluations {
       const adapter = version === null ? { path, weight } : recordedAt(version, weight);
       return { ...more, name, adapter: run === null ? adapter : { ...adapter, runFolder: run.out } };
     });
-    const given = { schema, seed, maxTokens, mostRows, learningRows, general };
+    const given = { schema, schemaFile, seed, maxTokens, mostRows, learningRows, general };
     const known = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as typeof given;
     return {
       ...{ kind: 'compare', model: modelAt(store, request.model), ...(await rowsAt(request)) },

@@ -286,7 +286,7 @@ const evaluationRequest = object<EvaluationRequest>({
   ...{ train: optional(rowsRef), validation: optional(rowsRef) },
   contestants: listOf(contestant),
   evaluators: listOf(evaluatorChoice),
-  schema: optional(anything),
+  ...{ schema: optional(anything), schemaFile: optional(text) },
   ...{ seed: optional(integer(0)), maxTokens: optional(integer(1)), mostRows: optional(integer(1)) },
   ...{ learningRows: optional(integer(1)), general: optional(flag), attached: optional(flag) },
 });

@@ -1,14 +1,18 @@
 /** Answers questions with the model and adapters of one contestant after another, in one session where that is possible. */
 import type { WeightedAdapter } from '../adapters/delta.ts';
+import type { ChatMessage, EndpointRef } from '../contract.ts';
+import type { Tokenizer } from '../data/tokenizer.ts';
 import { GenerationSession, type KeptRow } from '../decoder/generation.ts';
 import { answerGreedily } from '../evaluate/answers.ts';
 import type { LogitSource } from '../evaluate/generate.ts';
-import type { Question } from '../evaluate/questions.ts';
+import type { Constraint } from '../evaluate/constrained/constraint.ts';
 import type { OpenModel } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
 import { Problem } from '../problem.ts';
 import { cpuThreads } from '../runtime/devices.ts';
 import { openSession } from '../runtime/session.ts';
+import { askEndpoint } from '../runtime/endpoint.ts';
+import type { AskedRow } from './compared-rows.ts';
 import type { OpenContestant } from './contestants.ts';
 import type { KeptAnswers } from './kept-answers.ts';
 import type { JobPort } from './port.ts';
@@ -17,6 +21,8 @@ import type { JobPort } from './port.ts';
 export interface Answer {
   readonly text: string;
   readonly tokens: number;
+  /** Gives the tokens of the prompt as an endpoint counts them. It is left out where the prompt was ours. */
+  readonly promptTokens?: number;
   /** Gives the seconds that it took. */
   readonly seconds: number;
 }
@@ -46,7 +52,12 @@ export class Answering {
   #adapters: readonly WeightedAdapter[] = [];
   #prefix: { readonly tokens: readonly number[]; readonly row: KeptRow } | null = null;
 
-  constructor(cacheDir: string, kept: KeptAnswers, port: JobPort) {
+  readonly #schema: unknown;
+  readonly #constraints = new Map<Tokenizer, Constraint>();
+
+  /** Makes what answers. `schema` is that of contestants that are held to one. */
+  constructor(cacheDir: string, { kept, port, schema }: { kept: KeptAnswers; port: JobPort; schema: unknown }) {
+    this.#schema = schema;
     this.#cacheDir = cacheDir;
     this.#kept = kept;
     this.#port = port;
@@ -56,19 +67,47 @@ export class Answering {
    * Answers a question greedily, or returns the answer that is kept of it. The first `shared` tokens of the prompt are fed by
    * themselves, and their state is used for the next question that begins with them. Throws a `Problem` when it is stopped.
    */
-  answer(contestant: OpenContestant, question: Question, maxTokens: number, shared: number): Promise<Answer> {
-    const { identity, model, tokenizer } = contestant;
-    return this.#kept.get(['answer', ...identity, maxTokens, question.prompt], async () => {
+  answer(contestant: OpenContestant, row: AskedRow, maxTokens: number, shared: number): Promise<Answer> {
+    const { at, identity, model, tokenizer } = contestant;
+    const { question, messages } = row;
+    if (at.endpoint !== undefined) return this.#ask(at.endpoint, messages ?? [], maxTokens, question.prompt.length);
+    const held = at.constrained === true ? this.#schema : null;
+    return this.#kept.get(['answer', ...identity, held, maxTokens, question.prompt], async () => {
       const session = await this.#sessionFor(contestant);
       const begun = performance.now();
       const { text, tokens } = await answerGreedily(this.#startingWith(session, question.prompt.slice(0, shared)), question, {
         ...{ contextLength: contextOf(model.spec), tokenizer: tokenizer!, maxTokens },
+        ...(held === null ? {} : { constraint: this.#constraintFor(tokenizer!) }),
         shouldStop: () => this.#port.stopRequested,
       });
       // Half an answer is none, and must not be kept.
       if (this.#port.stopRequested) throw stoppedComparison();
       return { text, tokens: tokens.length, seconds: (performance.now() - begun) / 1000 };
     });
+  }
+
+  /** Asks an endpoint, whose tokens are counted as ours where it does not count them itself. */
+  #ask(endpoint: EndpointRef, messages: readonly ChatMessage[], maxTokens: number, ourTokens: number): Promise<Answer> {
+    return this.#kept.get(['endpoint', endpoint.url, endpoint.model, maxTokens, messages], async () => {
+      const stopped = new AbortController();
+      void this.#port.untilStopped().then(() => stopped.abort());
+      const begun = performance.now();
+      const answer = await askEndpoint(endpoint, messages, maxTokens, stopped.signal).catch((error: unknown) => {
+        throw this.#port.stopRequested ? stoppedComparison() : error;
+      });
+      const { text, tokens, promptTokens } = answer;
+      const seconds = (performance.now() - begun) / 1000;
+      return { text, tokens: tokens ?? 0, promptTokens: promptTokens ?? ourTokens, seconds };
+    });
+  }
+
+  /** Opens the constraint of the schema once for each tokenizer. */
+  #constraintFor(tokenizer: Tokenizer): Constraint {
+    const known = this.#constraints.get(tokenizer);
+    if (known !== undefined) return known;
+    const constraint = openConstraint(this.#schema, tokenizer);
+    this.#constraints.set(tokenizer, constraint);
+    return constraint;
   }
 
   async #sessionFor({ model, adapters }: OpenContestant): Promise<GenerationSession> {
@@ -120,4 +159,8 @@ export class Answering {
 
 export function stoppedComparison(): Problem {
   return new Problem('stopped', 'The evaluation was stopped. Its answers are kept.', 'Resume it.');
+}
+
+function openConstraint(_schema: unknown, _tokenizer: Tokenizer): Constraint {
+  throw new Problem('format-unsupported', 'Answers cannot be held to a schema yet.', 'Leave the contestant out.');
 }

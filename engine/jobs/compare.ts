@@ -3,14 +3,15 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import type {
   AnsweredQuestion,
+  ContestantAt,
   EvaluationGuards,
   EvaluationPlan,
+  GeneralReport,
   JobSpec,
   PlannedContestant,
   ReportedRow,
   ScoredAnswer,
 } from '../contract.ts';
-import { answerLimit } from '../evaluate/answers.ts';
 import { needsSchema } from '../evaluate/contestants.ts';
 import type { AnswerEvaluator, LearningRows, LossEvaluator } from '../evaluate/evaluator.ts';
 import { kindNamed, openEvaluators } from '../evaluate/evaluators.ts';
@@ -18,37 +19,29 @@ import { verdictOf } from '../evaluate/judge.ts';
 import { type ContestantResult, evaluationReport } from '../evaluate/report/report.ts';
 import { Examples, triedCounts } from '../evaluate/shots.ts';
 import { learnedSchema } from '../evaluate/schema-prompt.ts';
+import { readText } from '../formats/files.ts';
 import type { MeasureName, Measures } from '../measures.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
 import { permutation } from '../random.ts';
 import { templateHash } from './run-identity.ts';
-import { type Answer, Answering, sharedPrefix, stoppedComparison } from './answering.ts';
-import { type AskedRow, askRows, type ComparedRows, guardsOf, readCompared } from './compared-rows.ts';
+import { Answering } from './answering.ts';
+import { askRows, type ComparedRows, guardsOf, readCompared } from './compared-rows.ts';
 import { openContestant, type OpenContestant } from './contestants.ts';
 import { answeredIn, answersIn, type CompareResult, reportIn } from './evaluation-folder.ts';
+import { type Asked, askedBy, Field, type FieldAnswers, mean, spread } from './field.ts';
+import { answerGeneral } from './general.ts';
 import { KeptAnswers } from './kept-answers.ts';
 import type { JobPort } from './port.ts';
 import { lossesOf } from './row-losses.ts';
 
 export type CompareSpec = Extract<JobSpec, { kind: 'compare' }>;
 
-/** Gives the answers of each contestant that are timed first, in a plan and in an evaluation. */
+/** Gives the answers of each contestant that are timed for a plan. */
 const timedInPlan = 5;
-const timedFirst = 3;
 /** Limits the validation rows on which the number of examples is chosen. */
 const mostValidationRows = 40;
 const learningRowsIfLeftOut = 40;
-
-/** Holds a contestant with the rows that it is asked. */
-interface Asked {
-  readonly contestant: OpenContestant;
-  readonly rows: readonly AskedRow[];
-  /** Gives the tokens that its prompts share. */
-  readonly shared: number;
-  /** Holds the seconds of the answers that it has given. */
-  readonly seconds: number[];
-}
 
 export async function runCompare(spec: CompareSpec, port: JobPort): Promise<CompareResult | EvaluationPlan> {
   requireWhatEvaluatorsNeed(spec);
@@ -64,24 +57,29 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
   const answersWanted = spec.evaluators.some((choice) => kindNamed(nameOf(choice)).needs !== 'loss');
   if (answersWanted && plain.tokenizer === null) throw noTokenizer();
   const kept = new KeptAnswers(spec.out === null ? null : answersIn(spec.out));
-  const answering = new Answering(spec.cacheDir, kept, port);
+  const answering = new Answering(spec.cacheDir, { kept, port, schema });
+  const field = new Field(answering, port, spec.maxTokens);
   try {
-    const field = answersWanted ? await Promise.all(opened.map((contestant) => ask(contestant, data.rowsOf(contestant)))) : [];
-    if (spec.out === null) return await plan(field);
-    const total = field.reduce((sum, { rows }) => sum + rows.length, 0);
+    const asked = answersWanted ? await Promise.all(opened.map((contestant) => ask(contestant, data.rowsOf(contestant)))) : [];
+    if (spec.out === null) return await plan(asked);
+    const total = asked.reduce((sum, { rows }) => sum + rows.length, 0);
     port.send({ type: 'asked', rows: data.rows.length, rowsHash: data.rowsHash, answers: total });
     const learning = await learningRows();
     const evaluators = await openEvaluators(spec.evaluators, learning);
     const byLoss = evaluators.filter((one): one is LossEvaluator => one.needs === 'loss');
     const byAnswer = evaluators.filter((one): one is AnswerEvaluator => one.needs === 'answers');
     for (const evaluator of byAnswer) notes.push(...(evaluator.notes ?? []));
-    for (const [i, { contestant }] of field.entries())
-      if (contestant.at.shots?.count === 'auto') field[i] = await withChosenCount(contestant, byAnswer);
-    const answers = await answerAll(field, byAnswer);
+    for (const [i, { contestant }] of asked.entries())
+      if (contestant.at.shots?.count === 'auto') asked[i] = await withChosenCount(contestant, byAnswer);
+    const answers = await field.answerAll(asked, {
+      ...{ evaluators: byAnswer, phase: 'Answering' },
+      onAnswer: ({ name }, row, answer) => port.send({ type: 'answered', row, contestant: name, answer }),
+    });
     const losses = byLoss.length === 0 ? new Map<OpenContestant, ReadonlyMap<number, number>>() : await allLosses();
     const results = opened.map((contestant) => resultOf(contestant, answers.get(contestant), losses.get(contestant), byLoss));
     const measures = measuresInOrder(evaluators.map(({ name }) => name));
-    const report = evaluationReport(results, { measures, seed, notes, guards, hashes: hashes() });
+    const general = spec.general === true ? await generalOf() : null;
+    const report = evaluationReport(results, { measures, seed, notes, guards, general, hashes: hashes() });
     writeFileSync(answeredIn(spec.out), JSON.stringify(answeredQuestions(answers, results)));
     writeFileSync(reportIn(spec.out), JSON.stringify(report));
     return { verdict: report.verdict };
@@ -105,7 +103,7 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
   async function ask(contestant: OpenContestant, rows: ComparedRows['test'], count = firstCount(contestant)): Promise<Asked> {
     const { asked, notAsked } = await askRows(contestant, rows, { examples, schema, day: data.day, count, settings: spec });
     notes.push(...notAsked);
-    return { contestant, rows: asked, shared: sharedPrefix(asked.map(({ question }) => question.prompt)), seconds: [] };
+    return askedBy(contestant, asked);
   }
 
   /** Takes the number of examples with the best mean of the first measure on the validation rows; of equals, the fewest. */
@@ -123,7 +121,7 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
       const tried = await ask(contestant, rows, count);
       let [sum, scored] = [0, 0];
       for (const row of tried.rows) {
-        const { text, tokens } = await answerOf(tried, row);
+        const { text, tokens } = await field.answerOf(tried, row);
         const value = Object.values(verdictOf(evaluator, row.question, text, tokens)?.measures ?? {})[0];
         if (value === undefined) continue;
         sum += value;
@@ -140,60 +138,13 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
 
   // ── Answers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async function answerOf({ contestant, shared, seconds }: Asked, { question }: AskedRow): Promise<Answer> {
-    if (port.stopRequested) throw stoppedComparison();
-    const answer = await answering.answer(contestant, question, spec.maxTokens ?? answerLimit(question), shared);
-    seconds.push(answer.seconds);
-    return answer;
-  }
-
-  /** Answers all rows. A few of each contestant come first, so that the time left is known early. */
-  async function answerAll(
-    field: readonly Asked[],
-    byAnswer: readonly AnswerEvaluator[],
-  ): Promise<ReadonlyMap<OpenContestant, ReadonlyMap<number, ScoredAnswer>>> {
-    const answers = new Map(field.map(({ contestant }) => [contestant, new Map<number, ScoredAnswer>()]));
-    let done = 0;
-    const total = field.reduce((sum, { rows }) => sum + rows.length, 0);
-    const answer = async (asked: Asked, rows: readonly AskedRow[]): Promise<void> => {
-      const { contestant } = asked;
-      const own = answers.get(contestant)!;
-      for (const row of rows) {
-        if (own.has(row.index)) continue;
-        const progress = { phase: `Answering: ${contestant.name}`, done, total, unit: 'answers', secondsLeft: secondsLeft() };
-        port.send({ type: 'progress', progress });
-        const { text, tokens, seconds } = await answerOf(asked, row);
-        const { question, expected, prompt } = row.question;
-        const verdicts = byAnswer.flatMap((evaluator) => verdictOf(evaluator, row.question, text, tokens) ?? []);
-        const costs = { promptTokens: prompt.length, answerTokens: tokens, seconds };
-        own.set(row.index, { question, expected, text, verdicts, ...costs });
-        done++;
-        port.send({ type: 'answered', row: row.index, contestant: contestant.name, answer: own.get(row.index)! });
-      }
-    };
-    for (const asked of field) await answer(asked, spread(asked.rows, timedFirst));
-    for (const asked of field) await answer(asked, asked.rows);
-    return answers;
-
-    function secondsLeft(): number | null {
-      if (field.some(({ seconds, rows }) => seconds.length === 0 && rows.length > 0)) return null;
-      return field.reduce((sum, { contestant, seconds, rows }) => {
-        const left = rows.length - answers.get(contestant)!.size;
-        return sum + (left === 0 ? 0 : left * mean(seconds));
-      }, 0);
-    }
-  }
-
   /** Lets the base answer some training questions, where an evaluator learns from its answers. */
   async function learningRows(): Promise<LearningRows> {
     if (!spec.evaluators.some((choice) => kindNamed(nameOf(choice)).learns)) return [];
     const trained = data.trainQuestions;
     const most = spec.learningRows ?? learningRowsIfLeftOut;
     const drawn = [...permutation(trained.length, seed, 1)].slice(0, most).map((i) => trained[i]!);
-    const asked: Asked = {
-      ...{ contestant: plain, rows: drawn, seconds: [] },
-      shared: sharedPrefix(drawn.map(({ question }) => question.prompt)),
-    };
+    const asked = askedBy(plain, drawn);
     const rows: { question: string; trained: string; base: string }[] = [];
     for (const [done, row] of drawn.entries()) {
       const progress = { phase: 'Answering training questions with the base', done, total: drawn.length, unit: 'answers' };
@@ -201,7 +152,7 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
         type: 'progress',
         progress: { ...progress, secondsLeft: done === 0 ? null : (drawn.length - done) * mean(asked.seconds) },
       });
-      const { text } = await answerOf(asked, row);
+      const { text } = await field.answerOf(asked, row);
       rows.push({ question: row.question.question, trained: row.question.expected, base: text });
     }
     return rows;
@@ -212,8 +163,7 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
     const losses = new Map<OpenContestant, ReadonlyMap<number, number>>();
     await answering.release();
     for (const contestant of opened) {
-      const { shots, schema: asksSchema, constrained, endpoint } = contestant.at;
-      if (shots !== undefined || asksSchema === true || constrained === true || endpoint !== undefined) continue;
+      if (isPrompted(contestant.at)) continue;
       const tokens = data.tokensOf(contestant);
       const rows = await kept.get(['loss', ...contestant.identity, data.rowsHash], async () => [
         ...(await lossesOf(tokens, contestant, spec.cacheDir, port, `Measuring the loss: ${contestant.name}`)).rows,
@@ -250,10 +200,7 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
     };
   }
 
-  function answeredQuestions(
-    answers: ReadonlyMap<OpenContestant, ReadonlyMap<number, ScoredAnswer>>,
-    results: readonly ContestantResult[],
-  ): AnsweredQuestion[] {
+  function answeredQuestions(answers: FieldAnswers, results: readonly ContestantResult[]): AnsweredQuestion[] {
     const scores = results.map(({ name, rows }) => ({ name, rows: new Map(rows.map((row) => [row.row, row])) }));
     return data.rows.map(({ index, question, expected }) => ({
       ...{ row: index, question, expected },
@@ -287,18 +234,24 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
     };
   }
 
+  /** Lets the base and each adapter answer the general set, with the prompts that it has without anything added. */
+  function generalOf(): Promise<GeneralReport> {
+    const adapters = opened.filter(({ at }) => at.adapter !== undefined && !isPrompted(at));
+    return answerGeneral({ contestants: [plain, ...adapters], answering, cacheDir: spec.cacheDir, settings: { seed }, port });
+  }
+
   // ── The plan ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async function plan(field: Asked[]): Promise<EvaluationPlan> {
+  async function plan(all: readonly Asked[]): Promise<EvaluationPlan> {
     const planned: PlannedContestant[] = [];
-    for (const [i, asked] of field.entries()) {
+    for (const [i, asked] of all.entries()) {
       const { contestant, rows, seconds } = asked;
       const timed = spread(rows, timedInPlan);
       for (const [done, row] of timed.entries()) {
-        const total = field.length * timedInPlan;
+        const total = all.length * timedInPlan;
         const progress = { phase: 'Measuring how long answers take', done: i * timedInPlan + done, total, unit: 'answers' };
         port.send({ type: 'progress', progress: { ...progress, secondsLeft: null } });
-        await answerOf(asked, row);
+        await field.answerOf(asked, row);
       }
       const tokens = rows.map(({ question }) => question.prompt.length);
       planned.push({
@@ -318,19 +271,23 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
 
 const noGuards: EvaluationGuards = { duplicates: 0, nearDuplicates: 0, rows: [], sentences: [] };
 
+/** Says whether a contestant is asked otherwise than as it was trained. */
+function isPrompted({ shots, schema, constrained, endpoint }: ContestantAt): boolean {
+  return shots !== undefined || schema === true || constrained === true || endpoint !== undefined;
+}
+
 function firstCount({ at: { shots } }: OpenContestant): number {
   return shots === undefined ? 0 : shots.count === 'auto' ? triedCounts[0]! : shots.count;
 }
 
-/** Returns rows that are spread evenly over all of them. */
-function spread<T>(rows: readonly T[], count: number): readonly T[] {
-  if (rows.length <= count) return rows;
-  return Array.from({ length: count }, (_, i) => rows[Math.floor(((i + 0.5) * rows.length) / count)]!);
-}
-
-function schemaFor({ schema, contestants }: CompareSpec, { train, trainQuestions }: ComparedRows, notes: string[]): unknown {
+function schemaFor(
+  { schema, schemaFile, contestants }: CompareSpec,
+  { train, trainQuestions }: ComparedRows,
+  notes: string[],
+): unknown {
   if (!contestants.some(needsSchema)) return undefined;
   if (schema !== undefined) return schema;
+  if (schemaFile !== undefined) return readSchema(schemaFile);
   if (train === null)
     throw new Problem(
       'request-invalid',
@@ -346,6 +303,15 @@ function schemaFor({ schema, contestants }: CompareSpec, { train, trainQuestions
     );
   notes.push(`The schema was learned from ${trainQuestions.length} training answers: ${JSON.stringify(learned)}`);
   return learned;
+}
+
+function readSchema(path: string): unknown {
+  try {
+    return JSON.parse(readText(path, 1 << 24)) as unknown;
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    throw new Problem('data-invalid', `${path} is not JSON.`, 'It must hold a JSON Schema, or a list of definitions of tools.');
+  }
 }
 
 /** Refuses evaluators that do not exist or lack what they learn from, before anything is read. */
@@ -371,10 +337,6 @@ function noTokenizer(): Problem {
     'The model has no tokenizer, so its answers cannot be read.',
     'Evaluate only the loss, or use a model with a tokenizer.json.',
   );
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 function sha256(text: string): string {

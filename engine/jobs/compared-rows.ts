@@ -1,12 +1,12 @@
 /** Reads the rows of a comparison, and makes of each what a contestant is asked. */
 import { createHash } from 'node:crypto';
-import type { EvaluationGuards, JobSpec, RowsAt } from '../contract.ts';
+import type { ChatMessage, EvaluationGuards, JobSpec, RowsAt } from '../contract.ts';
 import { type Day, today } from '../data/day.ts';
 import { changedSentence, rowFiles } from '../data/row-files.ts';
 import { RowFacts } from '../data/row-facts.ts';
 import type { TokenRow } from '../data/row.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
-import { inContext, type Question, questionOf } from '../evaluate/questions.ts';
+import { inContext, messagesInContext, type Question, questionOf } from '../evaluate/questions.ts';
 import { schemaInstruction } from '../evaluate/schema-prompt.ts';
 import type { Example, Examples } from '../evaluate/shots.ts';
 import { supervisedTokens } from '../labels.ts';
@@ -21,11 +21,15 @@ import { dayOfAdapter } from './run-folder.ts';
 import { tokenCache } from './token-cache.ts';
 
 type CompareSpec = Extract<JobSpec, { kind: 'compare' }>;
+/** Says which rows are read, and how. */
+type ReadSpec = RowsAt & Pick<CompareSpec, 'train' | 'validation' | 'mostRows' | 'rowSettings' | 'cacheDir'>;
 
 /** Holds a row as a question. */
 export interface AskedRow {
   readonly index: number;
   readonly question: Question;
+  /** Holds the messages for an endpoint, which writes its own prompt of them. */
+  readonly messages?: readonly ChatMessage[];
 }
 
 /** Holds what is reported of a row. */
@@ -60,7 +64,7 @@ export interface ComparedRows {
 
 /** Reads the rows of a comparison once for each tokenizer and chat template. */
 export async function readCompared(
-  spec: CompareSpec,
+  spec: ReadSpec,
   base: OpenContestant,
   contestants: readonly OpenContestant[],
   port: JobPort,
@@ -121,7 +125,13 @@ export async function askRows(
   for (const row of rows) {
     const alone = await questionOf(row, tokenizer!);
     const shots = alone === null || count === 0 ? [] : examples.choose(alone.question, row.messages, count, at.shots?.rule);
-    const question = alone && (await inContext(alone, row, { shots, ...instruction }, tokenizer!, asking));
+    const context = { shots, ...instruction };
+    if (at.endpoint !== undefined && alone !== null) {
+      const messages = await messagesInContext(alone, row, context, tokenizer!, asking);
+      asked.push({ index: row.index, question: alone, messages });
+      continue;
+    }
+    const question = alone && (await inContext(alone, row, context, tokenizer!, asking));
     if (question !== null && question.prompt.length < limit) asked.push({ index: row.index, question });
     else {
       const why =

@@ -1,6 +1,7 @@
 /** Makes the report that compares contestants on the same rows, from their scored answers alone. */
 import { createHash } from 'node:crypto';
 import type {
+  BrokenMeasure,
   EvaluationGuards,
   EvaluationReport,
   GeneralReport,
@@ -57,20 +58,38 @@ export function evaluationReport(results: readonly ContestantResult[], settings:
   };
 }
 
-/** Compares adapters with the base on rows that have nothing to do with their training. `base` is the name of the base. */
-export function generalReport(results: readonly ContestantResult[], settings: ReportSettings, base: string): GeneralReport {
-  const { contestants, pairs, rows } = compared(results, settings);
-  const broke = pairs.flatMap(({ a, b, measure, difference, low, high, n }) => {
-    if (a !== base && b !== base) return [];
-    // Turned, so that a loss is below zero.
-    const isTurned = (a === base) !== (infoOf(measure).better === 'lower');
-    if (isTurned ? low <= 0 : high >= 0) return [];
-    const contestant = a === base ? b : a;
-    const interval = `95 % interval ${low.toFixed(3)} to ${high.toFixed(3)} of ${a} less ${b}`;
-    const amount = `${infoOf(measure).label} is ${Math.abs(difference).toFixed(3)} worse than the base's`;
-    return [{ contestant, measure, sentence: `${contestant}: on the general set, ${amount} (${interval}, ${n} rows).` }];
+/** Holds what contestants did with one part of the general set. */
+export interface GeneralResult {
+  readonly name: string;
+  readonly title: string;
+  readonly measures: readonly MeasureName[];
+  readonly results: readonly ContestantResult[];
+}
+
+/** Compares adapters with the base on the parts of the general set. `base` is the name of the base. */
+export function generalReport(
+  parts: readonly GeneralResult[],
+  settings: Omit<ReportSettings, 'measures'>,
+  base: string,
+): GeneralReport {
+  const reports = parts.map(({ name, title, measures, results }) => {
+    const { contestants, pairs, rows } = compared(results, { ...settings, measures });
+    return { ...{ name, title }, contestants, pairs, rows };
   });
-  return { contestants, pairs, rows, broke };
+  const broke = reports.flatMap(({ name, title, pairs }) =>
+    pairs.flatMap((pair): BrokenMeasure[] => {
+      const { a, b, measure, difference, low, high, n } = pair;
+      if (a !== base && b !== base) return [];
+      // The difference is of the first less the second, and less of a loss is better.
+      const isWorseBelow = (a === base) === (infoOf(measure).better === 'lower');
+      if (isWorseBelow ? high >= 0 : low <= 0) return [];
+      const contestant = a === base ? b : a;
+      const what = `${infoOf(measure).label} is ${Math.abs(difference).toFixed(3)} worse than that of ${base}`;
+      const interval = `95 % interval of ${a} less ${b} ${low.toFixed(3)} to ${high.toFixed(3)}`;
+      return [{ part: name, contestant, measure, sentence: `${contestant}, ${title}: ${what} (${interval}, ${n} rows).` }];
+    }),
+  );
+  return { parts: reports, broke };
 }
 
 interface Compared extends Pick<EvaluationReport, 'contestants' | 'pairs' | 'rows'> {
