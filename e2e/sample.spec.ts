@@ -14,12 +14,12 @@ const resources = resolve(import.meta.dirname, '../resources');
 function shortSample(folder: string, questions: number, batchSize: number): void {
   mkdirSync(folder);
   symlinkSync(join(resources, 'models'), join(folder, 'models'), 'junction');
+  cpSync(join(resources, 'samples'), join(folder, 'samples'), { recursive: true });
   const sample = join(folder, 'samples', 'json-orders');
-  cpSync(join(resources, 'samples', 'json-orders'), sample, { recursive: true });
   const recipe = JSON.parse(readFileSync(join(sample, 'recipe.json'), 'utf8')) as object;
   writeFileSync(join(sample, 'recipe.json'), JSON.stringify({ ...recipe, batchSize }));
-  const rows = readFileSync(join(sample, 'eval.jsonl'), 'utf8').split('\n');
-  writeFileSync(join(sample, 'eval.jsonl'), rows.slice(0, questions).join('\n'));
+  const rows = readFileSync(join(sample, 'test.jsonl'), 'utf8').split('\n');
+  writeFileSync(join(sample, 'test.jsonl'), rows.slice(0, questions).join('\n'));
 }
 
 /** Starts the engine before the window, so that the window finds one that has the short sample. */
@@ -40,7 +40,11 @@ const withShortSample = test.extend<{ studio: Studio }>({
 
 withShortSample('the sample counts right answers, begins to learn, and stops where a person stops it', async ({ studio }) => {
   const { page } = studio;
+  const choice = page.getByRole('radiogroup', { name: 'Sample' });
+  await choice.getByRole('radio', { name: /House voice/ }).check({ force: true });
+  await choice.getByRole('radio', { name: /Orders as JSON/ }).check({ force: true });
   await page.getByRole('button', { name: 'Try the sample' }).click();
+  await expect(choice.getByRole('radio', { name: /House voice/ })).toBeDisabled();
   const sample = () => studio.request('sample.get', undefined);
   await expect.poll(async () => (await sample())?.correctBefore, { timeout: 400_000 }).toBe(0);
   await expect(page.getByRole('figure').first()).toBeVisible({ timeout: 200_000 });

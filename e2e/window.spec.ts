@@ -63,13 +63,13 @@ test('what is dropped on the window is opened, and the menu does what the palett
     await session.send('Input.dispatchDragEvent', { type: 'dragOver', ...at });
     await session.send('Input.dispatchDragEvent', { type: 'drop', ...at });
   };
-  await drop([join(rows, 'train.jsonl'), join(rows, 'eval.jsonl')]);
+  await drop([join(rows, 'train.jsonl'), join(rows, 'validate.jsonl')]);
   const importing = page.getByRole('dialog', { name: 'Import data' });
   await expect(importing.getByText(/^Chat messages: 'messages' holds lists/)).toHaveCount(2);
   await importing.getByRole('button', { name: 'Import', exact: true }).click();
   await expect(page.getByRole('heading', { name: 'json-orders', level: 1 })).toBeVisible();
-  await expect(page.getByText('64 rows to train, 16 to evaluate')).toBeVisible();
-  await drop([join(rows, 'eval.jsonl'), join(rows, 'train.jsonl')]);
+  await expect(page.getByText('204 rows to train, 60 to evaluate')).toBeVisible();
+  await drop([join(rows, 'validate.jsonl'), join(rows, 'train.jsonl')]);
   await expect(importing.getByText(/was made from exactly these files/)).toBeVisible();
   await importing.getByRole('button', { name: 'Open it' }).click();
   await expect(importing).toBeHidden();

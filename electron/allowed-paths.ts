@@ -133,6 +133,7 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
   'data.values': ({ data }) => ({ read: filesOf(data) }),
   'data.write': ({ data, out }) => ({ read: filesOf(data), write: [out] }),
   'inspect.path': ({ path }) => ({ read: [path] }),
+  'sample.list': none,
   'sample.start': none,
   'sample.get': none,
   'sample.stop': none,

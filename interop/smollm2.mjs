@@ -10,7 +10,7 @@ import { compareLogits } from './compare.mjs';
 import { makeFamily } from './families/make.mjs';
 import { answerTo, logitsOf, port, readRows, textOf, writeExport } from './ours.mjs';
 
-/** Of the sample's 16 questions, answers with the right fields that the usual type must keep. */
+/** Of the sample's first 16 questions, answers with the right fields that the usual type must keep. */
 const rightAnswers = 13;
 /** Of the difference between llama.cpp's logits and our own reading of the file, in spreads: it rounds activations, we do not. */
 const limit = 0.2;
@@ -20,7 +20,7 @@ const byFields = jsonFields.open({});
 
 /** Trains the adapter that *Try the sample* trains, and writes the model as a hub folder. */
 export async function trainSample(folder) {
-  const { train, recipe } = sampleFiles();
+  const { train, recipe } = sampleFiles('json-orders');
   const cacheDir = join(folder, 'cache');
   const out = join(folder, 'run');
   const { adapterPath } = await runTrain(
@@ -41,9 +41,10 @@ export async function trainSample(folder) {
  */
 export async function checkQuantizations({ folder, sample, cacheDir, readers, results }) {
   const llama = readers.get('llama.cpp');
-  const rows = readFileSync(sampleFiles().eval, 'utf8')
+  const rows = readFileSync(sampleFiles('json-orders').test, 'utf8')
     .trim()
     .split('\n')
+    .slice(0, 16)
     .map((line) => JSON.parse(line));
   const model = embeddedModelPath();
   const questions = await readRows(model, rows);
@@ -64,7 +65,7 @@ export async function checkQuantizations({ folder, sample, cacheDir, readers, re
       console.log(`FAILED  GGUF ${quantization}: ${what}`);
     };
     const out = join(folder, `${quantization}.gguf`);
-    const importance = needsImportance(quantization) ? [sampleFiles().train] : [];
+    const importance = needsImportance(quantization) ? [sampleFiles('json-orders').train] : [];
     const agreements = [];
     let right = 0;
     try {

@@ -1,7 +1,8 @@
-/** `lowrank demo` runs the sample of the first start without a window, to a proven merged model. */
+/** `lowrank demo` runs a sample of the first start without a window, to a proven merged model. */
 import { join, resolve } from 'node:path';
-import type { SampleProjectState } from '../contract.ts';
+import type { SampleName, SampleProjectState } from '../contract.ts';
 import { Problem } from '../problem.ts';
+import { sampleNames } from '../resources.ts';
 import type { HostClient } from '../rpc.ts';
 import { Interrupted, UsageError, type Command } from './command.ts';
 import { showExport } from './export.ts';
@@ -10,19 +11,19 @@ import { showProgress } from './progress.ts';
 import { followRun } from './train.ts';
 
 export const demo: Command = {
-  usage: '[--out FILE.gguf]',
-  summary: 'the sample: embedded model and data; train, answers before and after, export, proof',
-  options: { out: { type: 'string' } },
+  usage: `[--sample ${sampleNames.join('|')}] [--out FILE.gguf]`,
+  summary: 'a sample: embedded model and data; train, answers before and after, export, proof',
+  options: { sample: { type: 'string' }, out: { type: 'string' } },
   async run({ args, output, connect, dataDir, onInterrupt }) {
     if (args.positionals.length > 0) throw new UsageError(`'${args.positionals[0]}' was not expected.`);
     const started = performance.now();
+    const name = args.oneOf('sample', sampleNames, 'json-orders');
     const client = await connect();
-    output.message('The embedded model learns to answer an order with one JSON object.');
     onInterrupt(() => {
       output.message('Stopping after this step.');
       client.request('sample.stop', undefined).catch(() => {});
     });
-    const sample = await followSample(client, output);
+    const sample = await followSample(client, name, output);
     if (sample.phase === 'stopped') throw new Interrupted('The demo was stopped.');
     if (sample.problem !== null) throw Problem.fromValue(sample.problem);
 
@@ -46,8 +47,8 @@ export const demo: Command = {
     output.line();
     sideBySide(output, `Before: ${sample.answerBefore ?? ''}`, `After: ${sample.answerAfter ?? ''}`);
     output.line();
-    output.line(`Answers that are one JSON object with exactly ${sample.requiredFields.join(', ')}:`);
-    output.line(`  before ${sample.correctBefore} of ${sample.rows}, after ${sample.correctAfter} of ${sample.rows}`);
+    output.line(`Right before ${sample.correctBefore} of ${sample.rows}, after ${sample.correctAfter} of ${sample.rows}.`);
+    output.line(`An answer is right when ${sample.sample.right}.`);
     output.line();
     showExport(output, record);
     output.line();
@@ -55,7 +56,7 @@ export const demo: Command = {
   },
 };
 
-async function followSample(client: HostClient, output: Output): Promise<SampleProjectState> {
+async function followSample(client: HostClient, name: SampleName, output: Output): Promise<SampleProjectState> {
   const { promise, resolve: settle, reject } = Promise.withResolvers<SampleProjectState>();
   let following = false;
   const look = (state: SampleProjectState) => {
@@ -72,7 +73,9 @@ async function followSample(client: HostClient, output: Output): Promise<SampleP
     reject(new Problem('host-unreachable', 'The connection to the engine was lost.', 'Start the demo again.')),
   );
   try {
-    look(await client.request('sample.start', undefined));
+    const begun = await client.request('sample.start', { sample: name });
+    output.message(`${begun.sample.title}. ${begun.sample.summary}`);
+    look(begun);
     return await promise;
   } finally {
     end();

@@ -13,7 +13,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 const lowrank = fileURLToPath(new URL('../../bin/lowrank.mjs', import.meta.url));
 const resources = fileURLToPath(new URL('../../resources', import.meta.url));
 const model = ['--model', join(resources, 'tiny', 'model')];
-const rows = ['--data', join(resources, 'samples', 'json-orders', 'eval.jsonl')];
+const rows = ['--data', join(resources, 'samples', 'json-orders', 'test.jsonl')];
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-offline-'));
 // So long that the socket of the data folder below it has to lie elsewhere.

@@ -99,21 +99,35 @@ export interface EvaluateResult {
   readonly supervisedTokens: number;
   readonly rows: readonly EvaluatedRow[];
 }
-/** Reports the progress of the sample of the first start. It counts rows that `json-fields` finds right. */
+export type SampleName = 'json-orders' | 'house-voice' | 'brief-answers';
+/** Describes a sample in the box: rows to train on and to test with, and what they are for. */
+export interface SampleInfo {
+  readonly name: SampleName;
+  readonly title: string;
+  /** Says what the trained model does, in a sentence. */
+  readonly summary: string;
+  /** Says which answers are right, as the end of a sentence that begins with 'An answer is right when'. */
+  readonly right: string;
+}
+/** Reports the progress of a sample that was started. It counts the answers that the evaluators of the sample find right. */
 export interface SampleProjectState {
+  readonly sample: SampleInfo;
   readonly phase: 'preparing' | 'before' | 'training' | 'after' | 'done' | 'failed' | 'stopped';
   readonly projectId: string;
   readonly runId: string | null;
   readonly adapterId: string | null;
   readonly question: string;
-  readonly requiredFields: readonly string[];
   readonly answerBefore: string | null;
   readonly answerAfter: string | null;
-  /** Holds the verdict of `json-fields` on the answer before training; `verdictAfter` is that on the answer after it. */
+  /**
+   * Holds what the evaluators of the sample say of the answer before training: the first verdict that is not good, or else the
+   * first. `verdictAfter` is that on the answer after it.
+   */
   readonly verdictBefore: Verdict | null;
   readonly verdictAfter: Verdict | null;
   readonly correctBefore: number | null;
   readonly correctAfter: number | null;
+  /** Gives the number of questions that are asked. */
   readonly rows: number;
   readonly progress: Progress | null;
   readonly problem: ProblemValue | null;
@@ -121,8 +135,9 @@ export interface SampleProjectState {
 export interface AnswerRequests {
   'generate.start': (p: GenerateRequest) => GenerateResult;
   'evaluate.start': (p: EvaluateRequest) => EvaluateResult;
-  /** Creates the sample project and starts the sample, which then runs to its end. The answer comes when it has started. */
-  'sample.start': () => SampleProjectState;
+  'sample.list': () => readonly SampleInfo[];
+  /** Creates the project of a sample and starts the sample, which then runs to its end. The answer comes when it has started. */
+  'sample.start': (p: { sample: SampleName }) => SampleProjectState;
   'sample.get': () => SampleProjectState | null;
   'sample.stop': () => null;
 }

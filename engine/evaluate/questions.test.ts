@@ -7,7 +7,7 @@ import type { RowReading, TokenRow } from '../data/row.ts';
 import { readRows } from '../testing/read-rows.ts';
 import { openTokenizer } from '../data/tokenizer.ts';
 import { readGguf } from '../formats/gguf.ts';
-import { sampleFiles } from '../resources.ts';
+import { sampleFiles, sampleNames } from '../resources.ts';
 import { chatPrompt, questionOf, inContext } from './questions.ts';
 
 const tokenizer = openTokenizer({
@@ -29,9 +29,9 @@ async function rowOf(value: object, settings: RowReading = {}): Promise<TokenRow
 }
 
 describe('a question', () => {
-  it('of the sample is asked with the tokens that a chat has for it', async () => {
-    const { rows } = await readRows({ paths: [sampleFiles().eval] }, tokenizer, 49152);
-    expect(rows).toHaveLength(16);
+  it.each(sampleNames)('of the sample %s is asked with the tokens that a chat has for it', async (name) => {
+    const { rows } = await readRows({ paths: [sampleFiles(name).test] }, tokenizer, 49152);
+    expect(rows).toHaveLength(120);
     for (const row of rows as TokenRow[]) {
       const messages = row.messages!;
       const asked = await questionOf(row, tokenizer);

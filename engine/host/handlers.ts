@@ -21,6 +21,7 @@ import { type EvaluatedRows, readRowLosses } from '../jobs/run-folder.ts';
 import { ignored } from '../labels.ts';
 import { requireRecipe } from '../recipe/check.ts';
 import { judged } from '../evaluate/judge.ts';
+import { readSample, sampleNames } from '../resources.ts';
 import { machineMemory, residentBytes } from '../runtime/memory.ts';
 import { scheduleOf } from '../training/schedule.ts';
 import type { AdapterRegistry } from './adapters.ts';
@@ -279,7 +280,8 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       return withOrigin(found, await identify(context, found.kind === 'adapter' ? found.path : path, asker.signal));
     },
 
-    'sample.start': () => sample.start(),
+    'sample.list': () => sampleNames.map((name) => readSample(name).info),
+    'sample.start': (p) => sample.start(p.sample),
     'sample.get': () => sample.state,
     'sample.stop': () => {
       sample.stop();

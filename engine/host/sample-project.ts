@@ -1,25 +1,32 @@
 /**
- * Runs the sample of the first start, in which the embedded model learns to answer with one JSON object. Every count is
- * measured: the evaluation rows are answered before and after, and `json-fields` says which answers are right.
+ * Runs a sample: trains the embedded model on its rows. Every count is measured: some of its test rows are answered before and
+ * after, and the evaluators of the sample say which answers are right.
  */
 import { readFileSync } from 'node:fs';
-import type { ChatMessage, EvaluateResult, JobSpec, Model, OneAdapter, SampleProjectState, ScoredAnswer } from '../contract.ts';
-import { jsonFields } from '../evaluate/json-fields.ts';
-import { jsonObject } from '../evaluate/json-text.ts';
-import { verdictOf } from '../evaluate/judge.ts';
+import type {
+  ChatMessage,
+  DataAt,
+  EvaluateResult,
+  JobSpec,
+  Model,
+  OneAdapter,
+  SampleName,
+  SampleProjectState,
+  ScoredAnswer,
+  Verdict,
+} from '../contract.ts';
+import { hashOf } from '../data/record-hash.ts';
 import { logError, Problem, toProblemValue } from '../problem.ts';
 import type { RecipeInput } from '../recipe.ts';
-import { embeddedModelPath, sampleFiles } from '../resources.ts';
+import { embeddedModelPath, readSample, sampleFiles } from '../resources.ts';
 import { found, type HostContext } from './context.ts';
 import type { Datasets } from './datasets.ts';
 import { oneAdapter } from './job-inputs.ts';
 import type { Library } from './library.ts';
 import type { RunQueue } from './runs/queue.ts';
 
-export const sampleProjectName = 'Sample: orders as JSON';
-/** Limits the tokens of an answer. An answer with the four fields takes about 30. */
-const longestAnswer = 48;
-const byFields = jsonFields.open({});
+/** Says how many of the test rows are asked, so that a first look takes a minute and not ten. */
+const mostQuestions = 16;
 
 /** Collects the parts of the host that the sample works with. */
 export interface SampleParts {
@@ -41,7 +48,7 @@ export class SampleProject {
     this.#library = library;
     this.#datasets = datasets;
     this.#runs = runs;
-    this.#state = withVerdicts(context.store.sampleProject.get());
+    this.#state = ofThisStudio(context.store.sampleProject.get());
     if (this.#state !== null && !['done', 'failed', 'stopped'].includes(this.#state.phase))
       this.#change({ phase: 'stopped', progress: null });
   }
@@ -54,26 +61,28 @@ export class SampleProject {
     return this.#state;
   }
 
-  start(): SampleProjectState {
+  start(name: SampleName): SampleProjectState {
     if (this.#current !== null) return this.#state!;
     // A sample that is trained and only not completely evaluated needs no second training.
-    const { runId = null, phase = null } = this.#state ?? {};
+    const { sample = null, runId = null, phase = null } = this.#state ?? {};
     const { runs, adapters } = this.#context.store;
-    if (runId !== null && phase !== 'done' && runs.get(runId)?.state === 'done' && adapters.ofRun(runId) !== null) {
+    const isTrained = runId !== null && runs.get(runId)?.state === 'done' && adapters.ofRun(runId) !== null;
+    if (sample?.name === name && isTrained && phase !== 'done') {
       this.follow(runId);
       return this.#state!;
     }
-    const files = sampleFiles();
-    const { rows, question, expected } = readQuestions(files.eval);
+    const files = sampleFiles(name);
+    const { info } = readSample(name);
+    const { rows, question } = questionsOf(name);
     const recipe = JSON.parse(readFileSync(files.recipe, 'utf8')) as RecipeInput;
-    const project = this.#library.createProject(sampleProjectName);
+    const project = this.#library.createProject(`Sample: ${info.title}`);
     const state: SampleProjectState = {
+      sample: info,
       phase: 'preparing',
       projectId: project.id,
       runId: null,
       adapterId: null,
       question,
-      requiredFields: Object.keys(jsonObject(expected) ?? {}),
       answerBefore: null,
       answerAfter: null,
       verdictBefore: null,
@@ -93,20 +102,20 @@ export class SampleProject {
         models.find(({ embedded }) => embedded) ??
         (await this.#library.addModel(projectId, embeddedModelPath(), { embedded: true }));
       const dataset = await this.#datasets.add(projectId, {
-        name: 'Orders as JSON',
-        data: { paths: [files.train], evalPaths: [files.eval] },
+        name: info.title,
+        data: { paths: [files.train], evalPaths: [files.validate] },
       });
       stop.throwIfAborted();
 
       this.#change({ phase: 'before' });
-      const before = await this.#countRight(model, { adapterPath: null }, stop, ({ text, verdicts: [verdict = null] }) =>
-        this.#change({ answerBefore: text, verdictBefore: verdict }),
+      const before = await this.#countRight(model, { adapterPath: null }, stop, ({ text, verdicts }) =>
+        this.#change({ answerBefore: text, verdictBefore: shownOf(verdicts) }),
       );
       this.#change({ phase: 'training', correctBefore: before, progress: null });
 
       const request = {
         projectId,
-        name: 'Orders as JSON',
+        name: info.title,
         model: { id: model.id },
         data: { versionId: dataset.version.id },
         recipe,
@@ -167,13 +176,13 @@ export class SampleProject {
       throw new Problem('not-found', 'The run of the sample ended without an adapter.', 'Start the sample again.');
     const model = found(models.get(run.modelId ?? ''), 'model', run.modelId ?? '');
     this.#change({ phase: 'after', adapterId: adapter.id });
-    const after = await this.#countRight(model, oneAdapter(adapter), stop, ({ text, verdicts: [verdict = null] }) =>
-      this.#change({ answerAfter: text, verdictAfter: verdict }),
+    const after = await this.#countRight(model, oneAdapter(adapter), stop, ({ text, verdicts }) =>
+      this.#change({ answerAfter: text, verdictAfter: shownOf(verdicts) }),
     );
     this.#change({ phase: 'done', correctAfter: after, progress: null });
   }
 
-  /** Answers every question with the model, and counts the answers that have the right fields. */
+  /** Asks the model the questions, and counts the answers that are right. */
   async #countRight(
     { path, acceptFields }: Model,
     adapter: OneAdapter,
@@ -181,12 +190,13 @@ export class SampleProject {
     onFirst: (answer: ScoredAnswer) => void,
   ): Promise<number> {
     const { supervisor, cacheDir } = this.#context;
+    const { name } = this.#state!.sample;
+    const { evaluators, decisive, maxTokens } = readSample(name).evaluation;
     const phase = adapter.adapterPath === null ? 'Asking the base model' : 'Asking the trained model';
     const spec: JobSpec = {
-      ...{ kind: 'evaluate', model: { path, acceptFields }, ...adapter, cacheDir },
-      data: { paths: [sampleFiles().eval] },
-      evaluators: [jsonFields.name],
-      maxTokens: longestAnswer,
+      ...{ kind: 'evaluate', model: { path, acceptFields }, ...adapter, cacheDir, maxTokens },
+      data: questionsOf(name).data,
+      evaluators: evaluators.filter((one) => decisive.includes(typeof one === 'string' ? one : one.name)),
     };
     const job = supervisor.start(spec, {
       signal: stop,
@@ -198,7 +208,7 @@ export class SampleProject {
     });
     const { rows } = (await job.finished) as EvaluateResult;
     stop.throwIfAborted();
-    return rows.filter(({ measures }) => measures['json-fields'] === 1).length;
+    return rows.filter(({ answer }) => answer !== null && isRight(answer.verdicts, decisive)).length;
   }
 
   #change(change: Partial<SampleProjectState>): void {
@@ -209,18 +219,32 @@ export class SampleProject {
   }
 }
 
-/** Reads the rows to evaluate on: their number, and the question and expected answer of the first. */
-function readQuestions(path: string): { rows: number; question: string; expected: string } {
-  const lines = readFileSync(path, 'utf8').split('\n');
-  const rows = lines.filter((line) => line.trim() !== '');
-  const { messages } = JSON.parse(rows[0]!) as { messages: readonly ChatMessage[] };
-  return { rows: rows.length, question: messages.at(-2)!.content, expected: messages.at(-1)!.content };
+/** Returns the test rows that are asked, and the question of the first. */
+function questionsOf(name: SampleName): { readonly data: DataAt; readonly rows: number; readonly question: string } {
+  const path = sampleFiles(name).test;
+  const records = readFileSync(path, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => ({ value: JSON.parse(line) as { messages: readonly ChatMessage[] } }));
+  const unasked = records.map((record, row) => ({ row, hash: hashOf(record) })).slice(mostQuestions);
+  return {
+    data: { paths: [path], changes: unasked.length === 0 ? [] : [{ kind: 'exclude', files: [{ path, rows: unasked }] }] },
+    rows: Math.min(records.length, mostQuestions),
+    question: records[0]!.value.messages.at(-2)!.content,
+  };
 }
 
-/** Adds verdicts to a sample that an earlier studio stored without them. */
-function withVerdicts(state: SampleProjectState | null): SampleProjectState | null {
-  if (state === null || state.verdictBefore !== undefined) return state;
-  const row = readQuestions(sampleFiles().eval);
-  const verdict = (answer: string | null) => (answer === null ? null : verdictOf(byFields, row, answer));
-  return { ...state, verdictBefore: verdict(state.answerBefore), verdictAfter: verdict(state.answerAfter) };
+/** Returns whether every evaluator that decides finds the answer good. */
+function isRight(verdicts: readonly Verdict[], decisive: readonly string[]): boolean {
+  return decisive.every((name) => verdicts.some(({ evaluator, state }) => evaluator === name && state === 'good'));
+}
+
+/** Chooses the verdict that is shown beside an answer: one that says what is wrong, if there is one. */
+function shownOf(verdicts: readonly Verdict[]): Verdict | null {
+  return verdicts.find(({ state }) => state !== 'good') ?? verdicts[0] ?? null;
+}
+
+/** Leaves out what an earlier studio stored, whose sample asked other questions. Its project and run are kept like any others. */
+function ofThisStudio(state: SampleProjectState | null): SampleProjectState | null {
+  return (state as Partial<SampleProjectState> | null)?.sample === undefined ? null : state;
 }

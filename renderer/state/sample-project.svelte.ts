@@ -1,8 +1,9 @@
-import type { ProblemValue, SampleProjectState } from '../../engine/contract.ts';
+import type { ProblemValue, SampleInfo, SampleName, SampleProjectState } from '../../engine/contract.ts';
 import { type Engine, problemOf } from './engine.ts';
 
-/** Starts and stops the sample project, and follows how far it is. */
+/** Lists the samples, starts and stops one, and follows how far it is. */
 export class SampleProject {
+  list = $state.raw<readonly SampleInfo[]>([]);
   status = $state.raw<SampleProjectState | null>(null);
   problem = $state.raw<ProblemValue | null>(null);
   starting = $state(false);
@@ -20,16 +21,17 @@ export class SampleProject {
 
   async load(): Promise<void> {
     await this.#take(async () => {
-      const status = await this.#engine.request('sample.get');
+      const [list, status] = await Promise.all([this.#engine.request('sample.list'), this.#engine.request('sample.get')]);
+      this.list = list;
       // An event that arrived meanwhile is newer.
       this.status ??= status;
     });
   }
 
-  async start(): Promise<void> {
+  async start(sample: SampleName): Promise<void> {
     this.starting = true;
     await this.#take(async () => {
-      this.status = await this.#engine.request('sample.start');
+      this.status = await this.#engine.request('sample.start', { sample });
     });
     this.starting = false;
   }

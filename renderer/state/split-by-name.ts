@@ -1,7 +1,7 @@
 import { packedEndings } from '../../engine/data-files.ts';
 import { fileName } from '../ui/format.ts';
 
-const evaluation = ['eval', 'evaluation', 'val', 'valid', 'validation', 'dev', 'test'];
+const evaluation = ['eval', 'evaluation', 'val', 'valid', 'validate', 'validation', 'dev', 'test'];
 const training = ['train', 'training'];
 const wordsOf = (path: string): string[] =>
   fileName(path)

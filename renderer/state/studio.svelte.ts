@@ -12,6 +12,7 @@ import type {
   Inspection,
   PastedText,
   ProblemValue,
+  SampleName,
   Split,
   StudioBridge,
   VersionFile,
@@ -370,9 +371,9 @@ export class Studio {
     this.router.go('adapters', { id: added.id });
   }
 
-  /** Starts the sample and opens the project it makes. */
-  async startSample(): Promise<void> {
-    await this.sample.start();
+  /** Starts a sample and opens the project it makes. */
+  async startSample(name: SampleName): Promise<void> {
+    await this.sample.start(name);
     const projectId = this.sample.status?.projectId;
     if (projectId === undefined || this.sample.problem !== null) return;
     await this.project.load();
