@@ -66,3 +66,18 @@ it('the orders have one schema, as a file and as the option of its evaluator', (
   const schema = json(join(resourcesDir(), 'samples', 'json-orders', 'schema.json'));
   expect(evaluators).toContainEqual({ name: 'json-schema', options: { schema } });
 });
+
+it('the general set has answers that its own evaluators find right', async () => {
+  const folder = join(resourcesDir(), 'general');
+  const { parts } = json(join(folder, 'evaluate.json')) as {
+    parts: readonly { file: string; evaluators: EvaluatorChoice[] }[];
+  };
+  let count = 0;
+  for (const { file, evaluators } of parts) {
+    const { rows } = await read(join(folder, file));
+    count += rows.length;
+    for (const { verdicts } of await ownAnswers(rows as TokenRow[], evaluators))
+      expect(verdicts.filter((verdict) => verdict?.state !== 'good')).toEqual([]);
+  }
+  expect(count).toBe(70);
+});
