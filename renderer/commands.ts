@@ -38,6 +38,7 @@ export const commands: readonly Command[] = [
   go('runs', 'Runs', 4),
   go('compare', 'Compare', 5),
   go('adapters', 'Adapters', 6),
+  go('lesson', 'What is LoRA doing?', null),
   go('playground', 'Playground', 7),
   go('exports', 'Exports', 8),
   go('first-start', 'Welcome and sample', null),

@@ -6,6 +6,7 @@ import Compare from './compare/Compare.svelte';
 import Datasets from './datasets/Datasets.svelte';
 import Exports from './exports/Exports.svelte';
 import FirstStart from './first-start/FirstStart.svelte';
+import Lesson from './lesson/Lesson.svelte';
 import Models from './models/Models.svelte';
 import NewRun from './new-run/NewRun.svelte';
 import Overview from './overview/Overview.svelte';
@@ -23,6 +24,7 @@ export const screens: Readonly<Record<ScreenName, Component>> = {
   run: Run,
   compare: Compare,
   adapters: Adapters,
+  lesson: Lesson,
   playground: Playground,
   exports: Exports,
 };

@@ -1,6 +1,6 @@
-import type { AdapterUpdates, AdapterVersion, MergedMatrix } from '../../engine/contract.ts';
+import type { AdapterUpdates, AdapterVersion, MergedMatrix, MixedVersion } from '../../engine/contract.ts';
 import { Collection } from './collection.svelte.ts';
-import type { Engine } from './engine.ts';
+import type { Asking, Engine } from './engine.ts';
 
 /** Holds the adapter versions of the open project. */
 export class AdaptersState {
@@ -37,6 +37,11 @@ export class AdaptersState {
   /** Returns one matrix of the base before and after an adapter is merged into it. */
   matrix(id: string, path: string): Promise<MergedMatrix> {
     return this.#engine.request('adapters.matrix', { id, path });
+  }
+
+  /** Writes an adapter again with matrices of at most `rank`, as a version of its own. */
+  truncate({ id, projectId }: AdapterVersion, rank: number, name: string, asking: Asking): Promise<MixedVersion> {
+    return this.#engine.request('adapters.truncate', { projectId, adapter: { id }, rank, name }, asking);
   }
 
   async update(id: string, change: { name?: string; tag?: AdapterVersion['tag'] }): Promise<void> {

@@ -5,11 +5,14 @@ export interface Screens {
   models: { id?: string };
   datasets: { id?: string };
   runs: Record<never, never>;
-  'new-run': { modelId?: string; datasetId?: string; fromRun?: string; adapterId?: string };
+  /** `recipe` is a recipe as JSON. */
+  'new-run': { modelId?: string; datasetId?: string; fromRun?: string; adapterId?: string; recipe?: string };
   run: { id: string; tab?: string };
   /** Holds run ids, separated by commas. */
   compare: { runs?: string };
   adapters: { id?: string };
+  /** Names an adapter version, or else a model with the recipe, as JSON, of the adapter that is planned. */
+  lesson: { id?: string; modelId?: string; datasetId?: string; recipe?: string };
   playground: { adapterId?: string };
   exports: { adapterId?: string; id?: string };
 }
@@ -26,6 +29,7 @@ const names: readonly ScreenName[] = [
   'run',
   'compare',
   'adapters',
+  'lesson',
   'playground',
   'exports',
 ];
@@ -50,12 +54,13 @@ export class Router {
     screen: N,
     ...args: Record<never, never> extends Screens[N] ? [params?: Screens[N]] : [params: Screens[N]]
   ): void {
-    const params = (args[0] ?? {}) as Record<string, string | undefined>;
-    const query = new URLSearchParams(
-      Object.entries(params).filter((entry): entry is [string, string] => entry[1] !== undefined),
-    );
-    const text = query.toString();
-    window.location.hash = text === '' ? `#/${screen}` : `#/${screen}?${text}`;
+    window.location.hash = addressOf(screen, args[0] ?? {});
+    this.#read();
+  }
+
+  /** Changes the parameters of the present place, so that coming back to it shows what it shows now. */
+  keep(params: Screens[ScreenName]): void {
+    window.history.replaceState(null, '', addressOf(this.screen, params));
     this.#read();
   }
 
@@ -69,4 +74,10 @@ export class Router {
     if (screen === undefined) return;
     this.place = { screen, params: Object.fromEntries(new URLSearchParams(query)) } as Place;
   }
+}
+
+function addressOf(screen: ScreenName, params: Screens[ScreenName]): string {
+  const given = Object.entries(params as Record<string, string | undefined>);
+  const text = new URLSearchParams(given.filter((entry): entry is [string, string] => entry[1] !== undefined)).toString();
+  return text === '' ? `#/${screen}` : `#/${screen}?${text}`;
 }

@@ -216,6 +216,16 @@ export class Draft {
     this.take({ ...defaultRecipe(), ...run.recipe });
   }
 
+  /** Takes a recipe that was kept as JSON while another screen was shown. One that cannot be read changes nothing. */
+  returnTo(recipe: string): void {
+    try {
+      this.take(JSON.parse(recipe) as RecipeInput);
+      this.presetId = 'custom';
+    } catch {
+      // Somebody changed the address.
+    }
+  }
+
   /** Ends the draft when its screen is gone: answers on their way change nothing any more. */
   close(): void {
     this.#isClosed = true;
