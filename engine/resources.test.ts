@@ -22,7 +22,7 @@ const json = (path: string) => JSON.parse(readFileSync(path, 'utf8')) as Record<
 
 /** Scores the rows' own answers. Evaluators that learn a voice need a model's answers and are left out. */
 async function ownAnswers(rows: readonly TokenRow[], choices: readonly EvaluatorChoice[]) {
-  const opened = openEvaluators(choices.filter((one) => !kindNamed(typeof one === 'string' ? one : one.name).learns));
+  const opened = await openEvaluators(choices.filter((one) => !kindNamed(typeof one === 'string' ? one : one.name).learns));
   const asked = await Promise.all(rows.map(async (row) => (await questionOf(row, tokenizer))!));
   return asked.map((row) => ({
     row,

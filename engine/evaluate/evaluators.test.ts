@@ -94,7 +94,7 @@ describe('the table of evaluators', () => {
   it('scores whatever a model writes with known measures between 0 and 1, and never fails', async () => {
     for (const { name, needs } of evaluators) {
       if (needs === 'loss') continue;
-      const evaluator = await open({ name, options: needed[name] ?? {} });
+      const [evaluator] = (await openEvaluators([{ name, options: needed[name] ?? {} }], learning)) as [AnswerEvaluator];
       for (const expected of ['{"a": 1, "b": [2]}', 'Yellow.', 'f(a=1)', ...garbage.filter(({ length }) => length < 1000)])
         for (const answer of ['{"a": 1, "b": [2]}', 'Yellow.', 'f(a=1)', ...garbage]) {
           const verdict = evaluator.score({ question: 'What?', expected }, answer);
