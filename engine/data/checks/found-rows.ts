@@ -4,7 +4,7 @@ import type { DataCheck } from '../../contract.ts';
 /** This many rows can be left out together. */
 const maxRowsNamed = 10_000;
 
-/** Of fewer rows no share is typical, and checks say nothing about it. */
+/** Gives the number of rows below which checks say nothing about a share, because none is typical. */
 export const fewestForShare = 20;
 
 /** Collects rows that have something in common: their number, and the first of them. */
