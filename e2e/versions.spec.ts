@@ -25,10 +25,12 @@ test('rows of one file are held back and left out in the window, and a version i
   await expect(page.getByText('A number above 0 and below 100.')).toBeVisible();
   await page.getByLabel('Share').fill('20');
   await page.getByLabel('Seed').fill('7');
+  await page.getByRole('combobox', { name: 'Keep together by' }).click();
+  await page.getByRole('option', { name: 'messages' }).click();
   await page.getByRole('button', { name: 'Hold 12 rows back' }).click();
   await expect(page.getByText('49 rows to train, 12 to evaluate')).toBeVisible();
   const panel = page.getByRole('region', { name: 'Checks and statistics' });
-  await expect(panel.getByText('12 of 61 rows held back for evaluation, seed 7')).toBeVisible();
+  await expect(panel.getByText('12 of 61 rows held back for evaluation, by messages, seed 7')).toBeVisible();
   await expect(page.getByText('No rows to evaluate on')).toBeHidden();
   await page.getByRole('radio', { name: 'Evaluate' }).click();
   await expect(page.getByRole('listbox', { name: 'Rows', exact: true }).getByRole('option')).toHaveCount(12);
@@ -42,4 +44,12 @@ test('rows of one file are held back and left out in the window, and a version i
   await page.getByRole('button', { name: 'Use' }).first().click();
   await expect(page.getByText('48 rows to train, 12 to evaluate')).toBeVisible();
   expect(readFileSync(file, 'utf8')).toBe(content);
+
+  // A file that is written while its rows are looked at is told at once, and no row of before stays.
+  writeFileSync(file, content.replaceAll('user ', 'person '));
+  await page.getByRole('listbox', { name: 'Rows', exact: true }).press('End');
+  await expect(page.getByText(/^answers\.jsonl has changed since version/)).toBeVisible();
+  const rowsShown = page.getByRole('listbox', { name: 'Rows', exact: true }).getByRole('option');
+  await expect(rowsShown.filter({ hasText: 'person' }).first()).toBeVisible();
+  await expect(rowsShown.filter({ hasText: 'user ' })).toHaveCount(0);
 });
