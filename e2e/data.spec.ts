@@ -142,6 +142,12 @@ test('a Parquet file that is copied in is trained on, and one that was moved is 
   await page.reload();
   await page.evaluate(() => void (location.hash = '#/datasets'));
   await expect(page.getByText('was moved or deleted')).toBeVisible();
+  // Another file is only taken when a person says so.
+  await studio.answerDialogs([given(studio, 'other.jsonl', '{"prompt": "Hello", "completion": "Hi"}')]);
+  await page.getByRole('button', { name: 'Find it…' }).click();
+  await expect(page.getByRole('dialog', { name: 'This is another file' })).toContainText('1 row with it');
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await expect(page.getByText('was moved or deleted')).toBeVisible();
   await studio.answerDialogs([elsewhere]);
   await page.getByRole('button', { name: 'Find it…' }).click();
   await expect(page.getByText('was moved or deleted')).toBeHidden();
@@ -176,6 +182,8 @@ test('calls of tools that are pasted are trained on where the template writes th
   await dialog.getByRole('textbox', { name: 'Name' }).fill('Weather');
   await page.keyboard.press('Enter');
   await expect(page.getByRole('heading', { name: 'Weather', level: 1 })).toBeVisible();
+  await page.getByRole('radio', { name: 'Messages' }).click();
+  await expect(page.getByText('get_weather Weather', { exact: true })).toBeVisible();
   await train(studio, modelId);
 });
 
@@ -228,12 +236,18 @@ test('two data sets are mixed, and a run draws the loss of each', async ({ studi
   await expect(dialog.getByText(/^19.rows in an epoch, about/)).toBeVisible();
   await dialog.getByRole('button', { name: 'Mix', exact: true }).click();
   await expect(page.getByRole('heading', { name: 'Lamps with manners', level: 1 })).toBeVisible();
-  await expect(page.getByText(/^Mix of 2.data sets · 19 rows to train, 4 to evaluate/)).toBeVisible();
+  await expect(page.getByText(/^Mix of 2.data sets · 19.rows to train, 4 to evaluate/)).toBeVisible();
   await expect(page.getByRole('option', { name: /^Lamps with manners .* Mix/ })).toBeVisible();
   const rows = page.getByRole('listbox', { name: 'Rows', exact: true });
   await expect(rows.getByRole('option').first()).toContainText('Manners');
   await rows.press('End');
   await expect(rows.getByRole('option').last()).toContainText('Lamps');
+  // A newer version of a part is one click away.
+  const sets = await studio.request('datasets.list', { projectId });
+  const { id: lamps } = sets.find(({ name }) => name === 'Lamps')!;
+  await studio.request('datasets.change', { id: lamps, change: { kind: 'replace', find: 'send', with: 'bring' } });
+  await page.getByRole('button', { name: 'Use version 2 of Lamps' }).click();
+  await expect(page.getByText(/^Mix of 2.data sets · .* version 2$/)).toBeVisible();
   await train(studio, modelId);
   const chart = page.getByRole('figure').filter({ has: page.getByRole('heading', { name: 'Loss', exact: true }) });
   await expect(chart.getByText('Lamps', { exact: true })).toBeVisible();

@@ -133,7 +133,6 @@ test('a row is found, copied and compared with what it was before a run', async 
 
   // A text in the rows, and a row of those found.
   await page.getByLabel('Find in rows').fill('ME 555 LAMPS');
-  await page.keyboard.press('Enter');
   await page.getByRole('list', { name: 'Rows found' }).getByRole('button').first().click();
   await expect(inspector.getByText(/line 556/)).toBeVisible();
   await inspector.getByRole('button', { name: 'Ids' }).click();
