@@ -10,7 +10,7 @@ import { modelOptions, UsageError, type Arguments, type Command } from './comman
 export const generate: Command = {
   usage:
     '--model PATH [--accept-field NAME]... [--adapter DIR[=weight]]... (--prompt TEXT | --messages FILE.json | --tokens 1,2,3) [--system TEXT] [--max-tokens N] [--temperature 0] [--top-p 1] [--top-k 0] [--seed 1] [--ignore-stop] [--schema FILE.json]',
-  summary: 'answers a prompt; temperature 0 is greedy',
+  summary: 'answers a prompt; temperature 0 is greedy, and --schema holds the answer to a JSON Schema',
   options: {
     ...modelOptions,
     adapter: { type: 'string', multiple: true },

@@ -23,7 +23,8 @@ export interface GenerateRequest {
   readonly settings: GenerateSettings;
   /**
    * Holds the answer to a JSON Schema (draft 2020-12): only tokens are chosen after which a document that it allows can still
-   * come about. A schema that an answer cannot be held to is refused by its keyword and place.
+   * come about. It is written compactly, with at most one space after a colon and a comma, and with properties in the order of
+   * the schema. A schema that an answer cannot be held to is refused by its keyword and place.
    */
   readonly schema?: JsonSchema;
   /** Names the stream of tokens, which the `generate.token` events repeat. */

@@ -9,6 +9,8 @@ export abstract class Term {
   readonly grammar: Grammar;
   #next: (Term | undefined)[] = [];
   #blurred: Term | undefined;
+  /** Says when these two were found out. */
+  #age = 0;
   #least = 0;
   #round = -1;
 
@@ -45,6 +47,7 @@ export abstract class Term {
 
   /** Returns the derivative by a byte; an empty language is always `grammar.none`. */
   next(byte: number): Term {
+    this.#renew();
     return (this.#next[byte] ??= alive(this.derive(byte)));
   }
 
@@ -53,13 +56,15 @@ export abstract class Term {
    * it allows is allowed by this term too, and leaves as much to write.
    */
   get blurred(): Term {
+    this.#renew();
     return (this.#blurred ??= this.blur());
   }
 
-  /** Forgets what was found out. */
-  forget(): void {
+  #renew(): void {
+    if (this.#age === this.grammar.age) return;
     this.#next = [];
     this.#blurred = undefined;
+    this.#age = this.grammar.age;
   }
 }
 
@@ -79,6 +84,8 @@ export class Grammar {
   readonly longest: number;
   /** Counts how often rules have been settled; a least number of an earlier round is computed anew. */
   round = 0;
+  /** Counts how often terms were forgotten. What an older term knows of others is found out anew. */
+  age = 0;
   #ids = 0;
   #terms = new Map<string, Term>();
 
@@ -159,10 +166,10 @@ export class Grammar {
     while (all.map((rule) => rule.improve()).includes(true));
   }
 
-  /** Forgets all terms but those that others hold. */
+  /** Forgets all terms but those that somebody holds. */
   forget(): void {
-    for (const term of this.#terms.values()) term.forget();
     this.#terms.clear();
+    this.age++;
   }
 }
 
