@@ -47,7 +47,9 @@ export const demo: Command = {
     output.line();
     sideBySide(output, `Before: ${sample.answerBefore ?? ''}`, `After: ${sample.answerAfter ?? ''}`);
     output.line();
-    output.line(`Right before ${sample.correctBefore} of ${sample.rows}, after ${sample.correctAfter} of ${sample.rows}.`);
+    output.line(
+      `Right answers: before ${sample.correctBefore} of ${sample.rows}, after ${sample.correctAfter} of ${sample.rows}.`,
+    );
     output.line(`An answer is right when ${sample.sample.right}.`);
     output.line();
     showExport(output, record);
