@@ -40,6 +40,14 @@ export interface ReportedContestant {
   /** Gives the number of answers after which the training has paid for itself in time, or null where it does not. */
   readonly breakEvenAnswers: number | null;
 }
+/** Says which difference so many rows can show, at 5 % with a power of 80 %. */
+export interface ReportedPower {
+  /** Gives the smallest difference that can be seen. */
+  readonly visible: number;
+  /** Gives a smaller difference, and the number of independent rows that would show it. */
+  readonly smaller: number;
+  readonly rows: number;
+}
 /** Compares two contestants by one measure, on the rows that both have a score of. */
 export interface ReportedPair {
   readonly a: string;
@@ -61,6 +69,8 @@ export interface ReportedPair {
   readonly difference: number;
   readonly low: number;
   readonly high: number;
+  /** Is null where the rows tell nothing of it, as when all differences are the same or there is one row alone. */
+  readonly power: ReportedPower | null;
 }
 /** Holds an answer of one contestant to one row. */
 export interface ReportedRow {

@@ -17,7 +17,7 @@ import { Problem } from '../../problem.ts';
 import { bootstrapMean, type Interval, wilson } from '../statistics/interval.ts';
 import { holm, mcnemar, signFlipTest } from '../statistics/paired.ts';
 import { type PairedRow, pairedRows, weightOf } from './paired-rows.ts';
-import { powerSentence, verdictOn } from './verdict.ts';
+import { powerOf, powerSentence, verdictOn } from './verdict.ts';
 
 /** Holds what one contestant did with each row. */
 export interface ContestantResult {
@@ -211,7 +211,8 @@ function pairsOf(
     const interval =
       (isShare ? alikeInterval(differences, new Set(sources).size) : null) ??
       bootstrapMean(differences, { sources, weights, ...drawn(seed, resamples) });
-    return { ...{ a, b, measure, n: rows.length }, ...table, mcnemar: exact, p, difference, ...interval };
+    const pair = { ...{ a, b, measure, n: rows.length }, ...table, mcnemar: exact, p, difference, ...interval };
+    return { ...pair, power: powerOf(pair, rows) };
   }
 }
 

@@ -1,5 +1,5 @@
 /** Says in one sentence whether a training was worth it, and which differences the rows could have shown. */
-import type { EvaluationReport, ReportedContestant, ReportedPair, ReportedRow } from '../../contract.ts';
+import type { EvaluationReport, ReportedContestant, ReportedPair, ReportedPower, ReportedRow } from '../../contract.ts';
 import { infoOf, isBetter, type MeasureName } from '../../measures.ts';
 import { confidence } from '../statistics/interval.ts';
 import { type PairedRow, pairedRows } from './paired-rows.ts';
@@ -101,20 +101,20 @@ function unknownBecause(pair: ReportedPair, rows: readonly ReportedRow[], what: 
 // ── What rows can show ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * Says which difference so many rows can show, and how many would show a smaller one, from how often the two differ. Rows of
+ * Returns which difference so many rows can show, and how many would show a smaller one, from how often the two differ. Rows of
  * one source count once. Returns null where one row or none can tell nothing.
  */
-export function powerSentence({ a, b, measure, onlyA, onlyB, n }: ReportedPair, rows: readonly PairedRow[]): string | null {
-  const independent = new Set(rows.map(({ source }) => source)).size;
+export function powerOf(
+  { measure, onlyA, onlyB, n }: Pick<ReportedPair, 'measure' | 'onlyA' | 'onlyB' | 'n'>,
+  rows: readonly PairedRow[],
+): ReportedPower | null {
+  const independent = independentOf(rows);
   if (independent < 2) return null;
-  const counted = independent === n ? `${n} rows` : `${n} rows of ${independent} sources`;
-  const start = `${a} and ${b}: with ${counted} a difference under`;
   if (onlyA !== null && onlyB !== null) {
     const discordance = (onlyA + onlyB) / n;
     const visible = visibleShare(independent, discordance);
     const smaller = smallerThan(visible);
-    const needed = rowsForShares(smaller, discordance);
-    return `${start} ${amount(visible, measure)} cannot be seen; about ${needed} rows would show ${amount(smaller, measure)}.`;
+    return { visible, smaller, rows: rowsForShares(smaller, discordance) };
   }
   const differences = rows.map((row) => row.a - row.b);
   const mean = differences.reduce((sum, one) => sum + one, 0) / differences.length;
@@ -122,8 +122,20 @@ export function powerSentence({ a, b, measure, onlyA, onlyB, n }: ReportedPair, 
   if (!(deviation > 0)) return null;
   const visible = visibleMean(independent, deviation);
   const smaller = isBounded(measure) ? smallerThan(visible) : visible / 2;
-  const needed = rowsForMeans(smaller, deviation);
-  return `${start} ${amount(visible, measure)} cannot be seen; about ${needed} rows would show ${amount(smaller, measure)}.`;
+  return { visible, smaller, rows: rowsForMeans(smaller, deviation) };
+}
+
+/** Says in a sentence which difference the rows of a pair can show; null where they can tell nothing. */
+export function powerSentence({ a, b, measure, n, power }: ReportedPair, rows: readonly PairedRow[]): string | null {
+  if (power === null) return null;
+  const independent = independentOf(rows);
+  const counted = independent === n ? `${n} rows` : `${n} rows of ${independent} sources`;
+  const { visible, smaller, rows: needed } = power;
+  return `${a} and ${b}: with ${counted} a difference under ${amount(visible, measure)} cannot be seen; about ${needed} rows would show ${amount(smaller, measure)}.`;
+}
+
+function independentOf(rows: readonly PairedRow[]): number {
+  return new Set(rows.map(({ source }) => source)).size;
 }
 
 /** Returns five points, or half of what can be seen where that is less. */
