@@ -96,5 +96,5 @@ export async function sharedNotes(data: PreparedData, evaluation: PreparedData |
 }
 
 function keyOf({ sequences }: Example): string {
-  return sequences.map(contentKey).join('');
+  return sequences.map((sequence) => contentKey(sequence).toString('latin1')).join('');
 }
