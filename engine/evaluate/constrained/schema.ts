@@ -86,7 +86,7 @@ class SchemaReader {
     if (strange !== undefined && !isSilent(strange, schema))
       throw refused(
         `${at}/${pointed(strange)}`,
-        'answers cannot be held to it',
+        'this keyword is not supported',
         `Leave '${strange}' out, or say it in other words.`,
       );
     const joining = ['$ref', 'allOf', 'anyOf', 'oneOf'].filter((key) => own.includes(key));
