@@ -8,8 +8,8 @@ const full = process.env['LOWRANK_TEST_FULL'] === '1';
 const resources = resolve(import.meta.dirname, '../resources');
 
 /**
- * Copies the shipped files with a sample of only so many questions and rows per step, so that it takes little time with the
- * real model.
+ * Copies the shipped files with a sample of only so many questions, few rows to evaluate on, and only so many rows per step, so
+ * that it takes little time with the real model.
  */
 function shortSample(folder: string, questions: number, batchSize: number): void {
   mkdirSync(folder);
@@ -18,8 +18,13 @@ function shortSample(folder: string, questions: number, batchSize: number): void
   const sample = join(folder, 'samples', 'json-orders');
   const recipe = JSON.parse(readFileSync(join(sample, 'recipe.json'), 'utf8')) as object;
   writeFileSync(join(sample, 'recipe.json'), JSON.stringify({ ...recipe, batchSize }));
-  const rows = readFileSync(join(sample, 'test.jsonl'), 'utf8').split('\n');
-  writeFileSync(join(sample, 'test.jsonl'), rows.slice(0, questions).join('\n'));
+  const shorten = (name: string, rows: number): void => {
+    const lines = readFileSync(join(sample, name), 'utf8').split('\n');
+    writeFileSync(join(sample, name), lines.slice(0, rows).join('\n'));
+  };
+  shorten('test.jsonl', questions);
+  // The loss of these is computed before the first step.
+  shorten('validate.jsonl', questions);
 }
 
 /** Starts the engine before the window, so that the window finds one that has the short sample. */
