@@ -1,7 +1,9 @@
 import { expect, it } from 'vitest';
 import type { AdapterUpdates, MatrixUpdate, Run, TargetInfo, TargetPlan } from '../../../engine/contract.ts';
 import { defaultRecipe, type Recipe } from '../../../engine/recipe.ts';
+import { cellText, cornerDecimals } from './corner.ts';
 import { kindsOf, matrixAt, plannedMatrices, trainedMatrices, whichMatrices } from './matrices.ts';
+import { measured, ratioText } from './measured.ts';
 import { findPair, pairRecipes } from './pairs.ts';
 import { heldBy, rankAdvice, worstHeld } from './spectrum.ts';
 
@@ -39,8 +41,8 @@ it('the matrices of an adapter are those with A and B, one for each layer', () =
   expect(matrixAt(matrices, 'm.{layer}.q_proj', 0)?.path).toBe('m.2.q_proj');
   expect(matrixAt(matrices, 'gone', 1)?.path).toBe('m.1.q_proj');
   expect(matrixAt([], 'gone', 1)).toBeNull();
-  expect(whichMatrices(matrices, 3)).toBe('q and embed in layers 1–2');
-  expect(whichMatrices(matrices, 2)).toBe('q and embed in both layers');
+  expect(whichMatrices(matrices, 3)).toBe('q in layers 1–2, and embed');
+  expect(whichMatrices(matrices, 2)).toBe('q in both layers, and embed');
 });
 
 it('the matrices of a recipe have their planned ranks, and with full training there are no adapters', () => {
@@ -102,4 +104,25 @@ it('a pair has all in common but the method and the learning rate', () => {
   const older = [run('full 2', { ...full, seed: 5 }), run('lora 2', { ...lora, seed: 5 }), ...runs];
   expect(findPair(older, '/model', null)?.lora.id).toBe('lora 2');
   expect(findPair(older, '/model', 'lora')?.lora.id).toBe('lora');
+});
+
+it('elements have the decimals that the largest change needs', () => {
+  expect([0, 3, 0.02, 0.0011, 0.00014, 1e-12].map(cornerDecimals)).toEqual([4, 4, 4, 4, 5, 7]);
+  expect([-0.10836, -0.00001, 0, 2].map((value) => cellText(value, 4))).toEqual(['−0.1084', '0.0000', '0.0000', '2.0000']);
+});
+
+it('what a run has not measured yet is not known', () => {
+  const queued = run('queued', {}, { trainableParameters: 0, peakMemory: 0, seconds: 0, measures: {}, lastLoss: null });
+  expect(measured(queued, null)).toEqual({ trained: null, memory: null, seconds: null, bytes: null, loss: null });
+  const evaluated = { ...queued, lastLoss: 2, measures: { loss: { last: 3, best: 2.5, bestStep: 1 } } };
+  expect(measured(evaluated, { bytes: 9 })).toMatchObject({ bytes: 9, loss: 3 });
+  expect(measured({ ...queued, lastLoss: 2 }, null).loss).toBe(2);
+  expect([1 / 28, 0.4, 0.66, 0.92, 1.04, 25].map((ratio) => ratioText(ratio, 1))).toEqual([
+    '1/28',
+    '1/2.5',
+    '1/1.5',
+    '92\u00a0%',
+    '104\u00a0%',
+    '25 ×',
+  ]);
 });

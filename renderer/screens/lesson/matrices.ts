@@ -72,13 +72,23 @@ export function matrixAt(matrices: readonly LessonMatrix[], kind: string, layer:
   return ofKind.find((one) => one.layer === layer) ?? ofKind[Math.floor(ofKind.length / 2)]!;
 }
 
-/** Says which matrices they are: `q, k and v in all 30 layers`. `layers` counts those of the model. */
+/** Says which matrices they are: `q, k and v in all 30 layers, and lm_head`. `layers` counts those of the model. */
 export function whichMatrices(matrices: readonly LessonMatrix[], layers: number): string {
-  const names = kindsOf(matrices).map(({ label }) => label);
-  const listed = names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
-  const having = [...new Set(matrices.flatMap(({ layer }) => layer ?? []))].sort((a, b) => a - b);
-  if (having.length === 0) return listed;
-  if (having.length === layers)
-    return `${listed} in ${layers < 3 ? ['', 'the only layer', 'both layers'][layers]! : `all ${layers} layers`}`;
-  return `${listed} in ${having.length === 1 ? 'layer' : 'layers'} ${ranges(having)}`;
+  const inBlocks = matrices.filter(({ layer }) => layer !== null);
+  const outside = listed(kindsOf(matrices.filter(({ layer }) => layer === null)));
+  if (inBlocks.length === 0) return outside;
+  const having = [...new Set(inBlocks.flatMap(({ layer }) => layer ?? []))].sort((a, b) => a - b);
+  const which = `${listed(kindsOf(inBlocks))} in ${layersText(having, layers)}`;
+  return outside === '' ? which : `${which}, and ${outside}`;
+}
+
+function layersText(having: readonly number[], layers: number): string {
+  if (having.length < layers) return `${having.length === 1 ? 'layer' : 'layers'} ${ranges(having)}`;
+  return ['', 'the only layer', 'both layers'][layers] ?? `all ${layers} layers`;
+}
+
+/** Writes names as a list: `q, k and v`. */
+function listed(kinds: readonly { readonly label: string }[]): string {
+  const names = kinds.map(({ label }) => label);
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
 }

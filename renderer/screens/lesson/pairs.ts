@@ -11,17 +11,13 @@ export interface Pair {
 
 const mayDiffer = ['method', 'learningRate'];
 
-function isPair(lora: Run, full: Run): boolean {
-  const same = (key: (typeof recipeKeys)[number]): boolean =>
-    mayDiffer.includes(key) || JSON.stringify(lora.recipe[key]) === JSON.stringify(full.recipe[key]);
-  return (
-    lora.recipe.method === 'lora' &&
-    full.recipe.method === 'full' &&
-    lora.modelPath === full.modelPath &&
-    lora.versionId !== null &&
-    lora.versionId === full.versionId &&
-    recipeKeys.every(same)
-  );
+/** Identifies all that two runs of a pair have in common. */
+function commonOf({ modelPath, versionId, recipe }: Run): string {
+  return JSON.stringify([
+    modelPath,
+    versionId,
+    ...recipeKeys.filter((key) => !mayDiffer.includes(key)).map((key) => recipe[key]),
+  ]);
 }
 
 /**
@@ -29,10 +25,15 @@ function isPair(lora: Run, full: Run): boolean {
  * `runs` are the newest first.
  */
 export function findPair(runs: readonly Run[], modelPath: string, runId: string | null): Pair | null {
-  const ofModel = runs.filter((run) => run.modelPath === modelPath);
-  const pairs = ofModel.flatMap((full) => {
-    const lora = ofModel.find((run) => run.id === runId && isPair(run, full)) ?? ofModel.find((run) => isPair(run, full));
-    return lora === undefined ? [] : [{ lora, full }];
+  // Files that were named by their paths may have changed from one run to the other.
+  const ofModel = runs.filter((run) => run.modelPath === modelPath && run.versionId !== null);
+  const pairs = [...Map.groupBy(ofModel, commonOf).values()].flatMap((alike) => {
+    const of = (method: Recipe['method']): Run | undefined => {
+      const those = alike.filter(({ recipe }) => recipe.method === method);
+      return those.find(({ id }) => id === runId) ?? those[0];
+    };
+    const [lora, full] = [of('lora'), of('full')];
+    return lora === undefined || full === undefined ? [] : [{ lora, full }];
   });
   return pairs.find(({ lora, full }) => [lora.id, full.id].includes(runId ?? '')) ?? pairs[0] ?? null;
 }
