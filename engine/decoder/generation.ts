@@ -15,7 +15,7 @@ import { RowState, StateInputs } from './state.ts';
 import { packedReading, type WeightFiles } from './weights.ts';
 import { quantizedModel, type OpenModel } from '../models/open.ts';
 import { turnsOtherwise } from '../models/rope.ts';
-import { int64, only, sequenceFeeds, sequenceInputs } from './sequence.ts';
+import { type Feed, int64, only, sequenceFeeds, sequenceInputs } from './sequence.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 
 export interface GenerationOptions {
@@ -28,7 +28,7 @@ export interface GenerationOptions {
  * A long prompt is fed in pieces, so that no token is scored against those long after it, and scores stay in the processor's
  * cache.
  */
-const LONGEST_PIECE = 256;
+export const LONGEST_PIECE = 256;
 
 /** Holds the tokens of a row with what the blocks keep of them. */
 export interface KeptRow {
@@ -64,6 +64,10 @@ export class GenerationSession {
     const model = quantizedModel(given, 'stored');
     const files = await model.weights.files(options.cacheDir);
     return new GenerationSession(model, files, options, await openGraph(model.spec, files, noSlots, options));
+  }
+
+  get spec(): DecoderSpec {
+    return this.#model.spec;
   }
 
   /** Returns the number of tokens that have been fed since the last reset. */
@@ -118,17 +122,27 @@ export class GenerationSession {
     return last;
   }
 
-  async #feedPiece(tokens: readonly number[], length: number): Promise<Float32Array<ArrayBuffer>> {
+  #feedPiece(tokens: readonly number[], length: number): Promise<Float32Array<ArrayBuffer>> {
+    return this.run(this.#row, tokens, [tokens.length - 1], { length });
+  }
+
+  /** Feeds tokens after those of a state, and returns the logits `[at, vocabulary]` of those that are named by their index. */
+  async run(
+    state: RowState,
+    tokens: readonly number[],
+    at: readonly number[],
+    how: Pick<Feed, 'length' | 'shared'>,
+  ): Promise<Float32Array<ArrayBuffer>> {
     const time = tokens.length;
-    const past = this.#row.length;
+    const { length: past, room } = state;
     const feeds: Record<string, TensorValue> = {
       ...this.#adapterFeeds,
-      ...sequenceFeeds(this.#model.spec, { inputIds: Int32Array.from(tokens), time, past, room: this.#row.room, length }),
-      ...this.#row.feeds(),
-      rows: int64([time - 1], [1]),
+      ...sequenceFeeds(this.#model.spec, { inputIds: Int32Array.from(tokens), time, past, room, ...how }),
+      ...state.feeds(),
+      rows: int64(at, [at.length]),
     };
     const result = await this.#session.run(only(this.#inputs, feeds));
-    this.#row.add(time, result);
+    state.add(time, result);
     return result['logits']!.data as Float32Array<ArrayBuffer>;
   }
 
@@ -155,11 +169,11 @@ async function openGraph(
   return { session, inputs: graph.inputs.map(({ name }) => name) };
 }
 
-/** Builds the graph of one row of new tokens after those in the cache. */
+/** Builds the graph of new tokens after those in the cache: of one row, or of several that share it. */
 export function buildGeneration(spec: DecoderSpec, files: WeightFiles, slots: AdapterSlots): Graph {
   const g = new Graph();
   const sequence = sequenceInputs(g, spec, { batch: 1, tokens: 'time', keys: sum(['room', 'time']), queryBlocks: 1 });
-  const rows = g.input('rows', 'int64', [1]);
+  const rows = g.input('rows', 'int64', ['answers']);
   const adapted = adapterInputs(g, spec, files, slots);
   const state = new StateInputs(g, spec);
   const options: DecoderOptions = {

@@ -88,20 +88,35 @@ export interface Feed {
    * those before. It is left out when rows are not packed.
    */
   readonly starts?: Int32Array;
+  /** Says which tokens are of which row where several rows share the cache. */
+  readonly shared?: SharedCache;
+}
+
+/** Is the number of the row whose tokens all rows begin with. */
+export const commonRow = -1;
+
+/** Describes the tokens of several rows in one cache. A token attends to its own row and to what all rows begin with. */
+export interface SharedCache {
+  /** Gives the row of each token, those in the cache first. */
+  readonly rows: readonly number[];
+  /** Gives the position of each token in its row. */
+  readonly places: readonly number[];
 }
 
 /** Returns the values to feed to the inputs that `sequenceInputs` declares, by name. */
 export function sequenceFeeds(
   spec: DecoderSpec,
-  { inputIds, time, past, room = past, length, starts }: Feed,
+  { inputIds, time, past, room = past, length, starts, shared }: Feed,
 ): Record<string, TensorValue> {
-  const keys = past + time;
-  const placeInRow = (t: number): number => t - (starts?.[t] ?? 0);
+  // Places count from `first`: rows that share a cache each have places of their own.
+  const first = shared === undefined ? past : 0;
+  const placeInRow = (t: number): number => (shared === undefined ? t - (starts?.[t] ?? 0) : shared.places[past + t]!);
+  const end = shared === undefined ? past + time : Math.max(...shared.places.slice(past)) + 1;
   const feeds: Record<string, TensorValue> = {
     input_ids: int64(inputIds, [inputIds.length]),
     position: int64([0], [1]),
     positions: int64(
-      inputIds.map((_, token) => past + placeInRow(token % time)),
+      inputIds.map((_, token) => first + placeInRow(token % time)),
       [inputIds.length],
     ),
     starts: int64(starts ?? new Int32Array(time), [time]),
@@ -112,12 +127,12 @@ export function sequenceFeeds(
   };
   spec.ropes.forEach((rope, i) => {
     const half = rope.dimension / 2;
-    const { cos, sin } = ropeTables(rope, past, keys, length);
+    const { cos, sin } = ropeTables(rope, first, end, length);
     const put = (name: string, growth: (t: number) => number): void => {
       const placed = (table: Float32Array): Float32Array =>
-        table.map((_, j) => {
+        new Float32Array(time * half).map((_, j) => {
           const place = placeInRow(Math.floor(j / half));
-          return table[place * half + (j % half)]! * growth(past + place);
+          return table[place * half + (j % half)]! * growth(first + place);
         });
       feeds[`${name}.cos`] = float32(placed(cos), [time, half]);
       feeds[`${name}.sin`] = float32(placed(sin), [time, half]);
@@ -128,8 +143,11 @@ export function sequenceFeeds(
       put(`rope.${i}.query`, (position) => 1 + beta * Math.log1p(Math.floor(position / originalContextLength)));
     }
   });
-  for (const window of windows(spec))
-    feeds[maskName(window)] = float32(causalMask(time, past, room, window, starts), [time, room + time]);
+  for (const window of windows(spec)) {
+    const mask =
+      shared === undefined ? causalMask(time, past, room, window, starts) : sharedMask(time, past, room, window, shared);
+    feeds[maskName(window)] = float32(mask, [time, room + time]);
+  }
   return feeds;
 }
 
@@ -173,6 +191,27 @@ function causalMask(time: number, past: number, room: number, window: BlockWindo
     row.fill(HIDDEN_SCORE.float32, 0, Math.max(0, past + t + 1 - reach));
     row.fill(HIDDEN_SCORE.float32, past, room + Math.max(starts?.[t] ?? 0, t + 1 - reach));
     row.fill(HIDDEN_SCORE.float32, room + t + 1);
+  }
+  return mask;
+}
+
+/** Returns the same mask for tokens of several rows that share the cache. */
+function sharedMask(
+  time: number,
+  past: number,
+  room: number,
+  window: BlockWindow,
+  { rows, places }: SharedCache,
+): Float32Array {
+  const keys = room + time;
+  const mask = new Float32Array(time * keys).fill(HIDDEN_SCORE.float32);
+  for (let t = 0; t < time; t++) {
+    const [row, place] = [rows[past + t]!, places[past + t]!];
+    for (let key = 0; key < past + time; key++) {
+      const [of, distance] = [rows[key]!, place - places[key]!];
+      if ((of !== row && of !== commonRow) || distance < 0 || distance >= (window ?? Infinity)) continue;
+      mask[t * keys + (key < past ? key : room + key - past)] = 0;
+    }
   }
   return mask;
 }

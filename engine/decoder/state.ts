@@ -75,6 +75,11 @@ export class StateInputs {
   }
 }
 
+/** Returns whether blocks keep nothing but arrays that grow with the row, so that several rows can share them. */
+export function growsByTokens(spec: DecoderSpec): boolean {
+  return keptArrays(spec).every(({ shape }) => shape.includes('tokens'));
+}
+
 /** Arrays grow by this many tokens at once. */
 const ROOM = 128;
 
