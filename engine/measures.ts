@@ -27,6 +27,9 @@ export const measureInfo = {
   chrf: { label: 'chrF2', better: 'higher' },
   markers: { label: 'probability of the wanted voice', better: 'higher' },
   'style-distance': { label: 'distance to the style of the training answers', better: 'lower', unbounded: true },
+  script: { label: 'score of your own evaluator', better: 'higher' },
+  choice: { label: 'share of rows whose likeliest option is right', better: 'higher' },
+  brier: { label: 'Brier score of the options', better: 'lower', unbounded: true },
   'exact-match': { label: 'share of answers that are the expected text', better: 'higher' },
 } as const satisfies Readonly<Record<string, MeasureInfo>>;
 

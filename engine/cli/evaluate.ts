@@ -11,7 +11,7 @@ import type {
   EvaluatorChoice,
 } from '../contract.ts';
 import { contestantName, readContestant } from '../evaluate/contestants.ts';
-import { reportCsv, reportMarkdown } from '../evaluate/report/report-text.ts';
+import { reportCsv, reportMarkdown, spreadSentences } from '../evaluate/report/report-text.ts';
 import { readText } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
 import type { HostClient } from '../rpc.ts';
@@ -168,10 +168,12 @@ function showReport(output: Output, { guards, looks, contestants, power, seeds, 
   for (const { name, measures: own } of contestants)
     for (const [measure, { value, low, high, n }] of Object.entries(own))
       output.line(`${name}  ${measure}  ${value.toFixed(4)} (${low.toFixed(4)} to ${high.toFixed(4)}, n = ${n})`);
-  for (const { contestants: own, measures } of seeds)
-    for (const [measure, { least, most }] of Object.entries(measures))
-      output.line(`${own.join(', ')} differ in their seed alone: ${measure} from ${least.toFixed(4)} to ${most.toFixed(4)}`);
-  for (const sentence of [...power, ...(general?.broke.map((one) => one.sentence) ?? []), ...(guards?.sentences ?? [])])
+  for (const sentence of [
+    ...power,
+    ...seeds.flatMap(spreadSentences),
+    ...(general?.broke.map((one) => one.sentence) ?? []),
+    ...(guards?.sentences ?? []),
+  ])
     output.line(sentence);
   if (looks !== null && looks > 0) output.line(`These rows were evaluated ${looks} ${looks === 1 ? 'time' : 'times'} before.`);
   output.line(verdict.sentence);
@@ -215,12 +217,13 @@ function nameOf(path: string, all: readonly string[]): string {
   return isOnly && basename(path) !== 'base' ? basename(path) : path;
 }
 
-/** Reads `NAME` or `NAME=FILE`, where the file holds the options as JSON. */
+/** Reads `NAME` or `NAME=FILE`, where the file holds the options as JSON, or is the code of an own evaluator. */
 function readEvaluator(text: string): EvaluatorChoice {
   const at = text.indexOf('=');
   if (at < 0) return text;
   const [name, file] = [text.slice(0, at), resolve(text.slice(at + 1))];
   const content = readText(file, 1 << 24);
+  if (/\.[cm]?js$/.test(file)) return { name, options: { code: content } };
   try {
     return { name, options: JSON.parse(content) as Readonly<Record<string, unknown>> };
   } catch {

@@ -7,7 +7,7 @@ const contestant = (name: string, value: number) => ({
     name,
     trained: name !== 'base',
     promptTokens: null,
-    training: null,
+    training: null, calibration: null,
     answerTokens: null,
     secondsPerAnswer: null,
     breakEvenAnswers: null,

@@ -18,6 +18,14 @@ export interface EvaluationGuards {
   /** Says in sentences what a person should know before the verdict. It is empty where there is nothing to say. */
   readonly sentences: readonly string[];
 }
+/** Says whether the probabilities of options can be trusted. */
+export interface Calibration {
+  /** Gives the temperature that makes the right options likeliest; 1 leaves the probabilities as the model gives them. */
+  readonly temperature: number;
+  /** Gives the expected calibration error with a temperature that was fitted on other rows, and that without one. */
+  readonly error: number;
+  readonly errorBefore: number;
+}
 /** Says what a training has cost. A number is null where the run that trained the adapter is not known. */
 export interface TrainingCost {
   readonly seconds: number | null;
@@ -35,6 +43,8 @@ export interface ReportedContestant {
   readonly promptTokens: number | null;
   readonly answerTokens: number | null;
   readonly secondsPerAnswer: number | null;
+  /** Is null where no options were measured. */
+  readonly calibration: Calibration | null;
   /** Is null for who was not trained. */
   readonly training: TrainingCost | null;
   /** Gives the number of answers after which the training has paid for itself in time, or null where it does not. */
@@ -86,6 +96,8 @@ export interface ReportedRow {
   readonly promptTokens: number | null;
   readonly answerTokens: number | null;
   readonly seconds: number | null;
+  /** Gives the calibrated probability of the likeliest option. It is left out where no options were measured. */
+  readonly confidence?: number;
 }
 export type VerdictCode = 'worth-it' | 'not-worth-it' | 'speed-only' | 'cannot-tell';
 /** Groups adapters of runs that differ in their seed alone, with the least and the largest value of each measure. */

@@ -112,6 +112,10 @@ export interface EvaluationPlan {
   readonly rowsHash: string;
   readonly looks: number;
   readonly contestants: readonly PlannedContestant[];
+  /**
+   * Gives the seconds of all answers, those on training and validation rows with them. What losses, options and the general set
+   * take is not counted.
+   */
   readonly seconds: number;
   readonly guards: EvaluationGuards;
   /** Holds the schema that will be used, given or learned, or null where none is needed. */

@@ -1,6 +1,7 @@
 /** Defines what an evaluator is. The table of evaluators is in evaluators.ts. */
-import type { Verdict } from '../contract.ts';
+import type { Calibration, Verdict } from '../contract.ts';
 import type { Measures } from '../measures.ts';
+import type { Choice } from './statistics/calibration.ts';
 import { type OptionTable, type OptionValues, readOptions } from './options.ts';
 
 /** Holds the question and the answer of a row, as texts. */
@@ -31,7 +32,20 @@ export interface AnswerEvaluator {
   score(row: AnsweredRow, answer: string, tokens?: number): Omit<Verdict, 'evaluator'> | null;
 }
 
-export type Evaluator = LossEvaluator | AnswerEvaluator;
+/** Describes an evaluator that needs how likely each of some options is as the answer. */
+export interface ChoiceEvaluator {
+  readonly name: string;
+  readonly needs: 'likelihoods';
+  /** Lists the options; if it is empty, they are the different answers of the rows. */
+  readonly options: readonly string[];
+  /** Scores all rows of a contestant at once, because the temperature of its probabilities is fitted on them. */
+  scoreAll(rows: readonly Choice[]): {
+    readonly rows: readonly { readonly chosen: number; readonly confidence: number; readonly measures: Measures }[];
+    readonly calibration: Calibration;
+  };
+}
+
+export type Evaluator = LossEvaluator | AnswerEvaluator | ChoiceEvaluator;
 
 /** Holds what an evaluator may learn from: the questions of training rows, their answers, and what the base answers to them. */
 export type LearningRows = readonly { readonly question: string; readonly trained: string; readonly base: string }[];

@@ -46,6 +46,7 @@ const needed: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   'not-contains': { texts: ['sorry'] },
   regex: { pattern: '^[A-Z]' },
   length: { most: 5 },
+  script: { code: 'answer.length / (answer.length + 1)' },
   'json-schema': { schema: { type: 'object', required: ['a'] } },
 };
 const open = (choice: EvaluatorChoice) => {
@@ -93,7 +94,7 @@ describe('the table of evaluators', () => {
 
   it('scores whatever a model writes with known measures between 0 and 1, and never fails', async () => {
     for (const { name, needs } of evaluators) {
-      if (needs === 'loss') continue;
+      if (needs !== 'answers') continue;
       const [evaluator] = (await openEvaluators([{ name, options: needed[name] ?? {} }], learning)) as [AnswerEvaluator];
       for (const expected of ['{"a": 1, "b": [2]}', 'Yellow.', 'f(a=1)', ...garbage.filter(({ length }) => length < 1000)])
         for (const answer of ['{"a": 1, "b": [2]}', 'Yellow.', 'f(a=1)', ...garbage]) {
@@ -413,5 +414,65 @@ describe('voice', () => {
     );
     expect(near).toBeLessThan(0.5);
     expect(far).toBeGreaterThan(1);
+  });
+});
+
+describe('a script of a person', () => {
+  const verdict = (code: string, answer = 'a b', options: object = {}) =>
+    scoreBy('script', { code, ...options }, answer, 'A B');
+
+  it('scores by an expression, or by a function of a file', () => {
+    expect(verdict('answer === expected.toLowerCase()')).toMatchObject({ state: 'good', measures: { script: 1 } });
+    expect(verdict('0.25')).toMatchObject({ state: 'caution', text: '0.25', measures: { script: 0.25 } });
+    const file = `function words(text) { return text.split(' ').length; }
+      function score({ answer }) { return words(answer) === 2; }`;
+    expect(verdict(file)).toMatchObject({ measures: { script: 1 } });
+    expect(verdict(file, 'a')).toMatchObject({ state: 'bad', measures: { script: 0 } });
+    expect(verdict('function score({ answer, expected }) { return answer === expected; }', 'A B')).toMatchObject({
+      state: 'good',
+    });
+    expect(verdict('null')).toBeNull();
+  });
+
+  it('that fails, returns no score or never ends does not count the row, and the next row is scored', () => {
+    for (const code of ['missing', '7', "'yes'", 'answer.nothing.at', '(() => { throw null; })()', '() => 1'])
+      expect(verdict(code), code).toMatchObject({ state: 'caution', measures: {} });
+    const looping = open({
+      name: 'script',
+      options: { code: "answer === 'loop' ? (() => { for (;;); })() : 1", milliseconds: 200 },
+    });
+    expect(looping.score({ question: '', expected: '' }, 'loop')).toMatchObject({
+      measures: {},
+      text: expect.stringContaining('script') as string,
+    });
+    expect(looping.score({ question: '', expected: '' }, 'b')).toMatchObject({ measures: { script: 1 } });
+  });
+
+  it('has a limit of memory', { timeout: 60_000 }, () => {
+    const hungry = "answer === 'eat' ? (() => { const all = []; for (;;) all.push(new Array(1e5).fill(1)); })() : 1";
+    const evaluator = open({ name: 'script', options: { code: hungry, milliseconds: 2000 } });
+    expect(evaluator.score({ question: '', expected: '' }, 'eat')).toMatchObject({ measures: {} });
+    expect(evaluator.score({ question: '', expected: '' }, 'b')).toMatchObject({ measures: { script: 1 } });
+  });
+
+  it.each(['process', 'require', 'fetch', 'setTimeout', 'globalThis.constructor?.constructor', 'import.meta'])(
+    'finds no %s',
+    (what) => {
+      if (what === 'import.meta') expect(() => verdict(what)).toThrow(/cannot be used/);
+      else
+        expect(
+          verdict(`typeof (${what}) === 'undefined' || typeof (${what})('return process') === 'undefined'`)?.measures.script,
+        ).not.toBe(0);
+    },
+  );
+
+  it('cannot make code of texts, nor load a module', () => {
+    for (const code of ["eval('1')", "new Function('return 1')()", "(() => {}).constructor('return process')().pid"])
+      expect(verdict(code), code).toMatchObject({ measures: {} });
+    expect(verdict("(import('node:fs').then(() => 1, () => 1), 0.5)")?.measures.script ?? 0.5).toBe(0.5);
+  });
+
+  it('that is no code is refused', () => {
+    for (const code of ['', 'a b', 'return 1']) expect(() => verdict(code), code).toThrow(/cannot be used/);
   });
 });

@@ -2,6 +2,7 @@
 import type { EvaluatorChoice, EvaluatorInfo } from '../contract.ts';
 import { nearestWord } from '../nearest-word.ts';
 import { Problem } from '../problem.ts';
+import { choice } from './choice.ts';
 import { chrf } from './chrf.ts';
 import { contains, notContains } from './contains.ts';
 import type { Evaluator, EvaluatorKind, LearningRows } from './evaluator.ts';
@@ -16,6 +17,7 @@ import { markers } from './markers.ts';
 import { refusal } from './refusal.ts';
 import { regex } from './regex.ts';
 import { rougeL } from './rouge-l.ts';
+import { script } from './script.ts';
 import { styleDistance } from './style-distance.ts';
 import { toolCalls } from './tool-calls.ts';
 
@@ -25,6 +27,7 @@ export const evaluators: readonly EvaluatorKind[] = [
   ...[exactMatch, contains, notContains, regex, rougeL, chrf],
   ...[length, language, refusal],
   ...[markers, styleDistance],
+  ...[choice, script],
 ];
 
 /**

@@ -5,7 +5,9 @@ import type { Tokenizer } from '../data/tokenizer.ts';
 import { GenerationSession, type KeptRow } from '../decoder/generation.ts';
 import { answerGreedily } from '../evaluate/answers.ts';
 import type { LogitSource } from '../evaluate/generate.ts';
+import { documentSchema } from '../evaluate/schema-prompt.ts';
 import type { Constraint } from '../evaluate/constrained/constraint.ts';
+import { openConstraint } from '../evaluate/constrained/open.ts';
 import type { OpenModel } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
 import { Problem } from '../problem.ts';
@@ -86,6 +88,39 @@ export class Answering {
     });
   }
 
+  /** Returns the log-likelihood of each option as the answer to a question, with the token that ends the answer of the row. */
+  likelihoods(
+    contestant: OpenContestant,
+    { question }: AskedRow,
+    options: readonly string[],
+    shared: number,
+  ): Promise<number[]> {
+    const { identity, tokenizer } = contestant;
+    return this.#kept.get(['likelihoods', ...identity, options, question.prompt], async () => {
+      const session = await this.#sessionFor(contestant);
+      const source = this.#startingWith(session, question.prompt.slice(0, shared));
+      const last = question.answer.at(-1);
+      const end = last !== undefined && tokenizer!.stopTokens.includes(last) ? [last] : [];
+      source.reset();
+      const first = await source.feed(question.prompt);
+      const asked = session.keep();
+      const likelihoods: number[] = [];
+      for (const option of options) {
+        let [sum, logits] = [0, first];
+        session.restore(asked);
+        const tokens = [...(await tokenizer!.encode(option)), ...end];
+        for (const [i, token] of tokens.entries()) {
+          sum += logProbability(logits, token);
+          if (i < tokens.length - 1) logits = await session.feed([token]);
+        }
+        likelihoods.push(sum);
+        await new Promise<void>((resolve) => setImmediate(resolve));
+        if (this.#port.stopRequested) throw stoppedComparison();
+      }
+      return likelihoods;
+    });
+  }
+
   /** Asks an endpoint, whose tokens are counted as ours where it does not count them itself. */
   #ask(endpoint: EndpointRef, messages: readonly ChatMessage[], maxTokens: number, ourTokens: number): Promise<Answer> {
     return this.#kept.get(['endpoint', endpoint.url, endpoint.model, maxTokens, messages], async () => {
@@ -105,7 +140,7 @@ export class Answering {
   #constraintFor(tokenizer: Tokenizer): Constraint {
     const known = this.#constraints.get(tokenizer);
     if (known !== undefined) return known;
-    const constraint = openConstraint(this.#schema, tokenizer);
+    const constraint = openConstraint(documentSchema(this.#schema), tokenizer);
     this.#constraints.set(tokenizer, constraint);
     return constraint;
   }
@@ -161,6 +196,10 @@ export function stoppedComparison(): Problem {
   return new Problem('stopped', 'The evaluation was stopped. Its answers are kept.', 'Resume it.');
 }
 
-function openConstraint(_schema: unknown, _tokenizer: Tokenizer): Constraint {
-  throw new Problem('format-unsupported', 'Answers cannot be held to a schema yet.', 'Leave the contestant out.');
+function logProbability(logits: Float32Array, token: number): number {
+  let largest = -Infinity;
+  for (const logit of logits) largest = Math.max(largest, logit);
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - largest);
+  return logits[token]! - largest - Math.log(sum);
 }

@@ -137,11 +137,58 @@ describe('a comparison', () => {
     expect(lines.trimEnd().split('\n')).toHaveLength(20);
   });
 
+  it('holds answers to the schema where they are constrained', async () => {
+    const { answered } = await compare([{ constrained: true }, { shots: { count: 1 }, constrained: true }], { maxTokens: 40 });
+    for (const { answers } of answered())
+      for (const { text } of answers) expect(Object.keys(JSON.parse(text!) as object).toSorted()).toEqual(['colour', 'n']);
+    const tools = [{ type: 'function', function: { name: 'paint', parameters: { type: 'object', properties: {} } } }];
+    const called = await compare([{ constrained: true }], { maxTokens: 40, schema: tools });
+    for (const { answers } of called.answered()) expect(JSON.parse(answers[0]!.text!)).toMatchObject({ name: 'paint' });
+  });
+
   it('measures the loss of who is asked as in training, and no other', async () => {
     const { report } = await compare([{}, { shots: { count: 1 } }], { evaluators: ['loss'] });
     const { contestants, rows } = report();
     expect(contestants.map(({ measures }) => measures.loss?.n)).toEqual([4, undefined]);
     expect(rows).toHaveLength(4);
+  });
+
+  it('measures how likely options are, with probabilities that are held against the rows', async () => {
+    const kinds = ['order', 'return', 'cancel'];
+    const labelled = dataOf(
+      'labelled.jsonl',
+      [...Array(12).keys()].map((i) => row(`Message ${i}`, kinds[i % 3]!)),
+    );
+    const evaluators = [{ name: 'choice', options: { of: kinds } }];
+    const change = { data: { paths: [labelled] }, evaluators };
+    const { report, sent } = await compare([{}, { shots: { count: 1 } }], change);
+    const { contestants, rows } = report();
+    expect(answersIn_(sent)).toEqual([]);
+    for (const { name, measures, calibration } of contestants) {
+      const own = rows.filter(({ contestant }) => contestant === name);
+      expect(own).toHaveLength(12);
+      expect(measures.choice!.value).toBeCloseTo(
+        own.reduce((sum, one) => sum + one.scores.choice! / 12, 0),
+        9,
+      );
+      expect(measures.brier!.value).toBeCloseTo(
+        own.reduce((sum, one) => sum + one.scores.brier! / 12, 0),
+        9,
+      );
+      // The calibration error is that of the confidences in fifteen bins.
+      const bins = Map.groupBy(own, ({ confidence }) => Math.ceil(confidence! * 15));
+      const apart = [...bins.values()].map((bin) =>
+        Math.abs(bin.reduce((sum, one) => sum + one.confidence! - one.scores.choice!, 0)),
+      );
+      expect(calibration!.error).toBeCloseTo(
+        apart.reduce((sum, one) => sum + one / 12, 0),
+        9,
+      );
+      expect(calibration!.temperature).toBeGreaterThan(0);
+    }
+    const learned = await compare([{}], { ...change, evaluators: ['choice'] });
+    expect(learned.report().contestants[0]!.measures.choice).toEqual(contestants[0]!.measures.choice);
+    await expect(compare([{}], { evaluators: [{ name: 'choice', options: { of: ['one'] } }] })).rejects.toThrow(/1 options/);
   });
 
   it('chooses the number of examples on the validation rows', async () => {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import type {
   AnsweredQuestion,
+  Calibration,
   ContestantAt,
   EvaluationGuards,
   EvaluationPlan,
@@ -12,8 +13,9 @@ import type {
   ReportedRow,
   ScoredAnswer,
 } from '../contract.ts';
+import { mostOptions } from '../evaluate/choice.ts';
 import { needsSchema } from '../evaluate/contestants.ts';
-import type { AnswerEvaluator, LearningRows, LossEvaluator } from '../evaluate/evaluator.ts';
+import type { AnswerEvaluator, ChoiceEvaluator, LearningRows, LossEvaluator } from '../evaluate/evaluator.ts';
 import { kindNamed, openEvaluators } from '../evaluate/evaluators.ts';
 import { verdictOf } from '../evaluate/judge.ts';
 import { type ContestantResult, evaluationReport } from '../evaluate/report/report.ts';
@@ -43,6 +45,12 @@ const timedInPlan = 5;
 const mostValidationRows = 40;
 const learningRowsIfLeftOut = 40;
 
+interface ChoicesOfOne {
+  readonly rows: ReadonlyMap<number, { readonly confidence: number; readonly measures: Measures }>;
+  readonly calibration: Calibration;
+}
+type Choices = ReadonlyMap<OpenContestant, ChoicesOfOne>;
+
 export async function runCompare(spec: CompareSpec, port: JobPort): Promise<CompareResult | EvaluationPlan> {
   requireWhatEvaluatorsNeed(spec);
   const base = openModel(spec.model.path, spec.model.acceptFields);
@@ -62,21 +70,26 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
   try {
     const asked = answersWanted ? await Promise.all(opened.map((contestant) => ask(contestant, data.rowsOf(contestant)))) : [];
     if (spec.out === null) return await plan(asked);
-    const total = asked.reduce((sum, { rows }) => sum + rows.length, 0);
+    const isAnswered = spec.evaluators.some((choice) => kindNamed(nameOf(choice)).needs === 'answers');
+    const total = isAnswered ? asked.reduce((sum, { rows }) => sum + rows.length, 0) : 0;
     port.send({ type: 'asked', rows: data.rows.length, rowsHash: data.rowsHash, answers: total });
     const learning = await learningRows();
     const evaluators = await openEvaluators(spec.evaluators, learning);
     const byLoss = evaluators.filter((one): one is LossEvaluator => one.needs === 'loss');
     const byAnswer = evaluators.filter((one): one is AnswerEvaluator => one.needs === 'answers');
+    const byChoice = evaluators.filter((one): one is ChoiceEvaluator => one.needs === 'likelihoods');
     for (const evaluator of byAnswer) notes.push(...(evaluator.notes ?? []));
     for (const [i, { contestant }] of asked.entries())
       if (contestant.at.shots?.count === 'auto') asked[i] = await withChosenCount(contestant, byAnswer);
-    const answers = await field.answerAll(asked, {
+    const answers = await field.answerAll(byAnswer.length === 0 ? [] : asked, {
       ...{ evaluators: byAnswer, phase: 'Answering' },
       onAnswer: ({ name }, row, answer) => port.send({ type: 'answered', row, contestant: name, answer }),
     });
+    const choices = await allChoices(asked, byChoice);
     const losses = byLoss.length === 0 ? new Map<OpenContestant, ReadonlyMap<number, number>>() : await allLosses();
-    const results = opened.map((contestant) => resultOf(contestant, answers.get(contestant), losses.get(contestant), byLoss));
+    const results = opened.map((contestant) =>
+      resultOf(contestant, answers.get(contestant), losses.get(contestant), choices.get(contestant), byLoss),
+    );
     const measures = measuresInOrder(evaluators.map(({ name }) => name));
     const general = spec.general === true ? await generalOf() : null;
     const report = evaluationReport(results, { measures, seed, notes, guards, general, hashes: hashes() });
@@ -91,6 +104,7 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
           for (const { evaluator, measures } of verdicts)
             for (const measure of Object.keys(measures)) found.get(evaluator)?.add(measure as MeasureName);
       for (const { name } of byLoss) found.get(name)?.add('loss');
+      for (const { name } of byChoice) for (const measure of ['choice', 'brier'] as const) found.get(name)?.add(measure);
       return [...found.values()].flatMap((own) => [...own]);
     }
   } finally {
@@ -158,6 +172,43 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
     return rows;
   }
 
+  /** Measures how likely each contestant finds the options of each row. Rows whose own answer is no option are left out. */
+  async function allChoices(asked: readonly Asked[], byChoice: readonly ChoiceEvaluator[]): Promise<Choices> {
+    const found: Map<OpenContestant, ChoicesOfOne> = new Map();
+    for (const { options: given, scoreAll } of byChoice) {
+      const answers = [...new Set(data.rows.map(({ expected }) => expected.trim()).filter((text) => text !== ''))];
+      const options = given.length > 0 ? given : answers.toSorted();
+      if (options.length < 2 || options.length > mostOptions)
+        throw new Problem(
+          'request-invalid',
+          `There are ${options.length} options to choose from, and there must be 2 to ${mostOptions}.`,
+          "Name them in the option 'of' of the evaluator 'choice'.",
+        );
+      for (const { contestant, rows, shared } of asked) {
+        if (contestant.at.endpoint !== undefined) {
+          notes.push(`${contestant.name} is an endpoint, which does not say how likely options are.`);
+          continue;
+        }
+        const likely: { readonly index: number; readonly right: number; readonly logLikelihoods: number[] }[] = [];
+        for (const [done, row] of rows.entries()) {
+          const right = options.indexOf(row.question.expected.trim());
+          if (right < 0) continue;
+          const progress = { phase: `Measuring the options: ${contestant.name}`, done, total: rows.length, unit: 'rows' };
+          port.send({ type: 'progress', progress: { ...progress, secondsLeft: null } });
+          likely.push({
+            index: row.index,
+            right,
+            logLikelihoods: await answering.likelihoods(contestant, row, options, shared),
+          });
+        }
+        const { rows: scored, calibration } = scoreAll(likely);
+        const byRow = new Map(scored.map(({ confidence, measures }, i) => [likely[i]!.index, { confidence, measures }]));
+        found.set(contestant, { rows: byRow, calibration });
+      }
+    }
+    return found;
+  }
+
   /** Measures the loss of everybody whose prompt is that of the training. */
   async function allLosses(): Promise<ReadonlyMap<OpenContestant, ReadonlyMap<number, number>>> {
     const losses = new Map<OpenContestant, ReadonlyMap<number, number>>();
@@ -179,23 +230,30 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
     { name, at, training, sameButSeed }: OpenContestant,
     answers: ReadonlyMap<number, ScoredAnswer> | undefined,
     losses: ReadonlyMap<number, number> | undefined,
+    choices: ChoicesOfOne | undefined,
     byLoss: readonly LossEvaluator[],
   ): ContestantResult {
     const rows = data.rows.flatMap(({ index, source, supervisedTokens }): Omit<ReportedRow, 'contestant'>[] => {
       const answer = answers?.get(index);
       const loss = losses?.get(index);
-      if (answer === undefined && loss === undefined) return [];
+      const choice = choices?.rows.get(index);
+      if (answer === undefined && loss === undefined && choice === undefined) return [];
       const scores = [
         ...(loss === undefined ? [] : byLoss.map((evaluator) => evaluator.score(loss))),
         ...(answer?.verdicts.map(({ measures }) => measures) ?? []),
+        ...(choice === undefined ? [] : [choice.measures]),
       ];
       const { text = null, promptTokens = null, answerTokens = null, seconds = null } = answer ?? {};
       const measured = Object.assign({}, ...scores) as Measures;
-      return [{ row: index, answer: text, scores: measured, source, supervisedTokens, promptTokens, answerTokens, seconds }];
+      const known = choice === undefined ? {} : { confidence: choice.confidence };
+      return [
+        { row: index, answer: text, scores: measured, source, supervisedTokens, promptTokens, answerTokens, seconds, ...known },
+      ];
     });
     return {
       ...{ name, trained: at.adapter !== undefined, rows },
       ...(training === null ? {} : { training }),
+      ...(choices === undefined ? {} : { calibration: choices.calibration }),
       ...(sameButSeed === null ? {} : { sameButSeed }),
     };
   }
@@ -261,9 +319,18 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
         unasked: data.rows.length - rows.length,
       });
     }
+    const [first] = all;
+    const learns = spec.evaluators.some((choice) => kindNamed(nameOf(choice)).learns);
+    const learned = learns ? Math.min(spec.learningRows ?? learningRowsIfLeftOut, data.trainQuestions.length) : 0;
+    const tried = all.reduce((sum, { contestant, seconds }) => {
+      if (contestant.at.shots?.count !== 'auto') return sum;
+      const rows = Math.min(mostValidationRows, data.validationOf(contestant).length);
+      return sum + triedCounts.length * rows * mean(seconds);
+    }, 0);
+    const beside = tried + learned * mean(first?.seconds ?? []);
     return {
       ...{ rows: data.rows.length, rowsHash: data.rowsHash, looks: 0, contestants: planned },
-      seconds: planned.reduce((sum, { seconds }) => sum + seconds, 0),
+      seconds: beside + planned.reduce((sum, { seconds }) => sum + seconds, 0),
       ...{ guards: guards ?? noGuards, schema: schema ?? null, notes },
     };
   }

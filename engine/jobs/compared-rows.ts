@@ -24,6 +24,9 @@ type CompareSpec = Extract<JobSpec, { kind: 'compare' }>;
 /** Says which rows are read, and how. */
 type ReadSpec = RowsAt & Pick<CompareSpec, 'train' | 'validation' | 'mostRows' | 'rowSettings' | 'cacheDir'>;
 
+/** Limits the training rows that are examples, or that something is learned from. They are spread over all of them. */
+const mostTrainQuestions = 2000;
+
 /** Holds a row as a question. */
 export interface AskedRow {
   readonly index: number;
@@ -87,7 +90,7 @@ export async function readCompared(
   const test = testOf.get(base.model)!;
   for (const note of contextNotes(base.model.spec, examplesOf(test))) notes.add(note);
   const train = spec.train === undefined ? null : await read(base, spec.train);
-  const trainQuestions = await questionsOf(lastOfRows(train ?? []), base.tokenizer);
+  const trainQuestions = await questionsOf(spreadOver(lastOfRows(train ?? []), mostTrainQuestions), base.tokenizer);
   const messages = new Map((train ?? []).map((row) => [row.index, row.messages]));
   return {
     rows: await comparedRows(test, base.tokenizer),
@@ -193,6 +196,11 @@ async function questionsOf(rows: readonly TokenRow[], tokenizer: Tokenizer | nul
 /** Returns the last example of each row. */
 function lastOfRows(rows: readonly TokenRow[]): TokenRow[] {
   return [...new Map(rows.map((row) => [row.index, row])).values()];
+}
+
+function spreadOver<T>(rows: readonly T[], most: number): readonly T[] {
+  if (rows.length <= most) return rows;
+  return Array.from({ length: most }, (_, i) => rows[Math.floor((i * rows.length) / most)]!);
 }
 
 function firstRows(rows: readonly TokenRow[], most: number): TokenRow[] {

@@ -21,10 +21,6 @@ export class KeptAnswers {
     }
   }
 
-  has(of: unknown): boolean {
-    return this.#known.has(keyOf(of));
-  }
-
   /** Returns what is kept of a question, or computes it and keeps it. `of` is all that the value depends on, as JSON. */
   async get<T>(of: unknown, compute: () => Promise<T>): Promise<T> {
     const key = keyOf(of);

@@ -1,9 +1,10 @@
 /** Writes a report as Markdown and its rows as CSV. */
-import type { EvaluationReport, MeasuredMean } from '../../contract.ts';
+import type { EvaluationReport, MeasuredMean, ReportedContestant, SeedSpread } from '../../contract.ts';
 import { infoOf, type MeasureName } from '../../measures.ts';
 
 /** Writes the verdict, the contestants and the pairs as Markdown. */
-export function reportMarkdown({ contestants, pairs, power, verdict, hashes }: EvaluationReport): string {
+export function reportMarkdown(report: EvaluationReport): string {
+  const { contestants, pairs, power, verdict, guards, looks, seeds, general, notes, hashes } = report;
   const measures = [...new Set(contestants.flatMap(({ measures: own }) => Object.keys(own) as MeasureName[]))];
   const rows = contestants.map(({ name, measures: own, promptTokens, answerTokens, secondsPerAnswer, breakEvenAnswers }) => [
     ...[name, ...measures.map((measure) => meanText(own[measure]))],
@@ -29,7 +30,17 @@ export function reportMarkdown({ contestants, pairs, power, verdict, hashes }: E
             compared,
           ),
         ]),
-    ...(power.length === 0 ? [] : [power.map((sentence) => `- ${escaped(sentence)}`).join('\n')]),
+    ...listOf('', power),
+    ...costs(contestants),
+    ...listOf('## Before you believe it', [
+      ...(guards?.sentences ?? []),
+      ...(looks === null || looks === 0
+        ? []
+        : [`These rows were evaluated ${looks} ${looks === 1 ? 'time' : 'times'} before.`]),
+      ...seeds.flatMap(spreadSentences),
+    ]),
+    ...listOf('## What it broke', general?.broke.map(({ sentence }) => sentence) ?? []),
+    ...listOf('## Notes', notes),
     '## Hashes',
     Object.entries(hashes)
       .map(([of, hash]) => `- ${escaped(of)}: \`${hash}\``)
@@ -37,6 +48,32 @@ export function reportMarkdown({ contestants, pairs, power, verdict, hashes }: E
   ]
     .map((part) => `${part}\n`)
     .join('\n');
+}
+
+function listOf(head: string, sentences: readonly string[]): string[] {
+  if (sentences.length === 0) return [];
+  const items = sentences.map((sentence) => `- ${escaped(sentence)}`).join('\n');
+  return head === '' ? [items] : [head, items];
+}
+
+/** Writes what the trainings have cost; nothing where nobody was trained. */
+function costs(contestants: readonly ReportedContestant[]): string[] {
+  const rows = contestants.flatMap(({ name, training }) =>
+    training === null
+      ? []
+      : [[name, training.seconds?.toFixed(0), training.parameters?.toString(), `${training.bytes}`, training.seed?.toString()]],
+  );
+  const head = ['adapter', 'seconds of training', 'trainable parameters', 'bytes', 'seed'];
+  return rows.length === 0 ? [] : ['## Costs', table(head, rows)];
+}
+
+/** Says how far adapters lie apart that differ in their seed alone. */
+export function spreadSentences({ contestants, measures }: SeedSpread): string[] {
+  const names = contestants.join(', ');
+  return Object.entries(measures).map(
+    ([measure, { least, most }]) =>
+      `${names} differ in their seed alone: ${measure} from ${least.toFixed(4)} to ${most.toFixed(4)}.`,
+  );
 }
 
 /** Writes the rows as CSV (RFC 4180), a column per measure. */

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type {
   BrokenMeasure,
+  Calibration,
   EvaluationGuards,
   EvaluationReport,
   GeneralReport,
@@ -25,6 +26,7 @@ export interface ContestantResult {
   readonly trained: boolean;
   /** Says what its training cost, where it was trained. */
   readonly training?: TrainingCost;
+  readonly calibration?: Calibration;
   /** Names what its training shares with others that differ from it in the seed alone. */
   readonly sameButSeed?: string;
   readonly rows: readonly Omit<ReportedRow, 'contestant'>[];
@@ -131,7 +133,7 @@ function seedSpreads(results: readonly ContestantResult[], contestants: readonly
 type Summary = Omit<ReportedContestant, 'breakEvenAnswers'>;
 
 function summaryOf(
-  { name, trained, training, rows }: ContestantResult,
+  { name, trained, training, calibration, rows }: ContestantResult,
   measures: readonly MeasureName[],
   by: ReportSettings,
 ): Summary {
@@ -140,7 +142,7 @@ function summaryOf(
     return scored.length === 0 ? [] : [[measure, meanOf(scored, measure, by)] as const];
   });
   return {
-    ...{ name, trained, training: training ?? null },
+    ...{ name, trained, training: training ?? null, calibration: calibration ?? null },
     ...{ measures: Object.fromEntries(entries) as ReportedContestant['measures'] },
     promptTokens: plainMean(rows.map(({ promptTokens }) => promptTokens)),
     answerTokens: plainMean(rows.map(({ answerTokens }) => answerTokens)),

@@ -55,11 +55,12 @@ export function verdictOn(
     return { code: 'not-worth-it', sentence: `${sentence} (${what}).` };
   }
   if (isBounded(measure) && low > -margin && high < margin && pair.n > 1 && low < high) {
-    const near = `no difference of ${amount(margin, measure)} between ${trained.name} and ${other.name} (${what})`;
+    // Two one-sided tests (Schuirmann 1987): the claim is not that zero is the difference, but that none as large as the margin is.
+    const near = `${trained.name} and ${other.name} are equal within a margin of ${amount(margin, measure)} (${what})`;
     const saved = savedTokens(trained, other) ?? savedTime(trained, other);
     return saved === null
-      ? { code: 'not-worth-it', sentence: `Not worth it: ${other.name} gets there without training, with ${near}.` }
-      : { code: 'speed-only', sentence: `Worth it for speed only: ${near}, and it saves ${saved}.` };
+      ? { code: 'not-worth-it', sentence: `Not worth it: ${other.name} gets there without training; ${near}.` }
+      : { code: 'speed-only', sentence: `Worth it for speed only: ${near}, and ${trained.name} saves ${saved}.` };
   }
   return { code: 'cannot-tell', sentence: `Cannot tell: ${unknownBecause(pair, rows, what)}` };
 }

@@ -1,0 +1,66 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import type { EvaluationPlan, EvaluationReport } from '../contract.ts';
+import { execFile } from 'node:child_process';
+
+const folder = mkdtempSync(join(tmpdir(), 'lowrank-cli-evaluate-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 40, retryDelay: 300 }));
+const golden = 'engine/golden/llama-tied';
+
+function lowrank(...args: readonly string[]): Promise<{ status: number; stdout: string; stderr: string }> {
+  const command = ['bin/lowrank.mjs', 'evaluate', ...args, '--data-dir', join(folder, 'data')];
+  return new Promise((done) =>
+    execFile(process.execPath, command, (error, stdout, stderr) =>
+      done({ status: error === null ? 0 : Number(error.code), stdout, stderr }),
+    ),
+  );
+}
+const onRows = ['--model', join(golden, 'model'), '--data', join(golden, 'rows.jsonl')];
+const adapter = ['--adapter', join(golden, 'adapter')];
+
+it('base against adapter is one document, and a report in a file', async () => {
+  const file = join(folder, 'report.md');
+  const { status, stdout, stderr } = await lowrank(...onRows, ...adapter, '--against', 'base', '--report', file, '--json');
+  expect(status, stderr).toBe(0);
+  const report = JSON.parse(stdout) as EvaluationReport;
+  expect(report.contestants.map(({ name, trained }) => [name, trained])).toEqual([
+    ['base', false],
+    ['adapter', true],
+  ]);
+  expect(report.pairs).toMatchObject([{ a: 'base', b: 'adapter', measure: 'loss' }]);
+  const rows = Map.groupBy(report.rows, ({ contestant }) => contestant);
+  expect(rows.get('base')!.length).toBe(rows.get('adapter')!.length);
+  // Each row counts with the tokens that its loss is the mean of.
+  for (const [name, own] of rows) {
+    const tokens = own.reduce((sum, one) => sum + one.supervisedTokens, 0);
+    const mean = own.reduce((sum, one) => sum + one.scores.loss! * one.supervisedTokens, 0) / tokens;
+    expect(report.contestants.find((one) => one.name === name)!.measures.loss!.value).toBeCloseTo(mean, 9);
+  }
+  expect(Object.keys(report.hashes)).toEqual(
+    expect.arrayContaining(['rows', 'model', 'adapter adapter', 'answers', 'evaluators']),
+  );
+  expect(readFileSync(file, 'utf8')).toContain('# Evaluation');
+
+  const missed = await lowrank(...onRows, ...adapter, '--against', 'base', '--gate', 'loss<=base-100', '--json');
+  expect(missed.status).toBe(1);
+  expect(JSON.parse(missed.stdout)).toMatchObject({ problem: { code: 'gate-missed' }, looks: 1 });
+});
+
+it('says beforehand what it takes, and refuses what it does not understand', async () => {
+  const test = join(folder, 'test.jsonl');
+  const messages = [
+    { role: 'user', content: 'Blue?' },
+    { role: 'assistant', content: '{"colour": "blue"}' },
+  ];
+  writeFileSync(test, JSON.stringify({ messages }));
+  const tiny = ['--model', 'resources/tiny/model', '--data', test, '--train', test, '--max-tokens', '4'];
+  const planned = await lowrank(...tiny, '--against', 'base,schema', '--evaluator', 'json', '--plan', '--json');
+  expect(planned.status, planned.stderr).toBe(0);
+  const plan = JSON.parse(planned.stdout) as EvaluationPlan;
+  expect(plan).toMatchObject({ rows: 1, contestants: [{ name: 'base' }, { name: 'schema' }], guards: { duplicates: 1 } });
+  const unknown = await lowrank(...tiny, '--against', 'few-shots=3');
+  expect(unknown.status).toBe(1);
+  expect(unknown.stderr).toContain("no contestant 'few-shots=3'");
+});
