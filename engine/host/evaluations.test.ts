@@ -90,14 +90,14 @@ it('an evaluation is begun, told, stored and looked at', async () => {
 it('a stopped evaluation goes on with the answers that it has', async () => {
   const whole = await client.request('evaluations.start', request({ maxTokens: 64 }));
   await ended(whole.id);
-  let stopping: Promise<unknown> | null = null;
+  const stopping: Promise<unknown>[] = [];
   let answered = 0;
   const end = client.on('evaluation.answered', ({ id }) => {
-    if (++answered === 3) stopping = client.request('evaluations.stop', { id });
+    if (++answered === 3) stopping.push(client.request('evaluations.stop', { id }));
   });
   const { id } = await client.request('evaluations.start', request({ maxTokens: 64 }));
   const stopped = await ended(id);
-  await stopping;
+  await Promise.all(stopping);
   end();
   expect(stopped).toMatchObject({ state: 'stopped', answers: 8, problem: null });
   await expect(client.request('evaluations.report', { id })).rejects.toMatchObject({ code: 'not-found' });

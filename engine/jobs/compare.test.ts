@@ -244,6 +244,33 @@ describe('a comparison', () => {
   });
 });
 
+describe('the general set', () => {
+  it('is answered by base and adapters part by part, and says what broke', async () => {
+    const resources = join(work, 'resources');
+    mkdirSync(join(resources, 'general'), { recursive: true });
+    const parts = [
+      { name: 'questions', title: 'Plain questions', file: 'questions.jsonl', evaluators: ['contains'] },
+      { name: 'json', title: 'JSON of other kinds', file: 'json.jsonl', evaluators: ['json', 'chrf'] },
+    ];
+    for (const { file } of parts)
+      writeFileSync(join(resources, 'general', file), `${JSON.stringify(row('What is it?', '{"a": 1}'))}\n`);
+    writeFileSync(join(resources, 'general', 'evaluate.json'), JSON.stringify({ maxTokens: 4, parts }));
+    const before = process.env['LOWRANK_RESOURCES'];
+    process.env['LOWRANK_RESOURCES'] = resources;
+    try {
+      const { general } = (await compare([{}, { schema: true }], { general: true })).report();
+      expect(general!.parts.map(({ name }) => name)).toEqual(['questions', 'json']);
+      // Only the base is asked without anything added, and without an adapter nothing can have broken.
+      expect(general!.parts[1]).toMatchObject({ contestants: [{ name: 'base' }], pairs: [], rows: [{ contestant: 'base' }] });
+      expect(Object.keys(general!.parts[1]!.contestants[0]!.measures)).toEqual(['json', 'chrf']);
+      expect(general!.broke).toEqual([]);
+    } finally {
+      if (before === undefined) delete process.env['LOWRANK_RESOURCES'];
+      else process.env['LOWRANK_RESOURCES'] = before;
+    }
+  });
+});
+
 describe('an endpoint', () => {
   const asked: unknown[] = [];
   const server = createServer((request, response) => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { EvaluationReport, ReportedRow } from '../../contract.ts';
 import type { MeasureName } from '../../measures.ts';
 import { reportCsv, reportMarkdown } from './report-text.ts';
-import { type ContestantResult, evaluationReport } from './report.ts';
+import { type ContestantResult, evaluationReport, generalReport } from './report.ts';
 
 /** Returns pseudo-random numbers from 0 to 1 (a linear congruential generator of its own, so that no draw is shared). */
 function numbers(seed: number): () => number {
@@ -144,6 +144,32 @@ describe('a report', () => {
         contestant('adapter', 0, () => ({})),
       ).verdict.code,
     ).toBe('cannot-tell');
+  });
+});
+
+describe('what a training broke', () => {
+  it('is named where the interval of the paired difference lies on the worse side of zero', () => {
+    const results = [
+      contestant('base', 60, (row) => ({ json: 1, loss: 1 + (row % 7) / 10 })),
+      contestant('worse', 60, (row) => ({ json: row % 2, loss: 2 + (row % 5) / 10 })),
+      contestant('better', 60, (row) => ({ json: 1, loss: 0.5 + (row % 3) / 10 })),
+    ];
+    const part = { name: 'json', title: 'JSON', measures: ['json', 'loss'] as const, results };
+    const { parts, broke } = generalReport([part], few, 'base');
+    expect(parts[0]!.pairs).toHaveLength(6);
+    expect(broke.map(({ contestant: name, measure }) => [name, measure])).toEqual([
+      ['worse', 'json'],
+      ['worse', 'loss'],
+    ]);
+    expect(broke[0]!.sentence).toMatch(/^worse, JSON: share of answers that are JSON is 0.500 worse than that of base \(95 %/);
+  });
+
+  it('groups adapters that differ in their seed alone', () => {
+    const seeded = [0.5, 0.6].map((share, i) => ({ ...contestant(`seed ${i}`, 20, rights(share, i)), sameButSeed: 'x' }));
+    const { seeds } = reportOf(contestant('base', 20, rights(0.2, 9)), ...seeded);
+    expect(seeds).toHaveLength(1);
+    expect(seeds[0]).toMatchObject({ contestants: ['seed 0', 'seed 1'] });
+    expect(seeds[0]!.measures.json!.most).toBeGreaterThanOrEqual(seeds[0]!.measures.json!.least);
   });
 });
 
