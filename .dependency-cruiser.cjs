@@ -72,6 +72,11 @@ module.exports = {
       '^engine/(data|evaluate)/',
       '^engine/(labels|problem|random|measures|recipe|nearest-word|contract)\\.ts$',
     ]),
+    engineOnly('serve-knows-requests-and-answers', '^engine/serve/', [
+      '^engine/serve/',
+      '^engine/evaluate/calls-in-text\\.ts$',
+      '^engine/(problem|nearest-word|contract)\\.ts$',
+    ]),
     engineOnly('runtime-knows-files', '^engine/runtime/', [
       '^engine/(formats|runtime)/',
       '^engine/(problem|contract|versions)\\.ts$',
@@ -121,7 +126,10 @@ module.exports = {
     {
       name: 'host-and-clients-speak-by-a-local-socket',
       severity: 'error',
-      from: { path: '^(engine|electron|renderer)/', pathNot: [test, '^engine/(host|rpc|frames|lock|testing/soak)\\.ts$'] },
+      from: {
+        path: '^(engine|electron|renderer)/',
+        pathNot: [test, '^engine/(host|rpc|frames|lock|testing/soak|serve/endpoint)\\.ts$'],
+      },
       to: { path: '^(node:)?net$' },
     },
     {
@@ -129,7 +137,14 @@ module.exports = {
       name: 'no-other-connection',
       severity: 'error',
       from: { path: '^(engine|electron|renderer)/', pathNot: test },
-      to: { path: '^(node:)?(dgram|dns|dns/promises|http|http2|https|tls)$' },
+      to: { path: '^(node:)?(dgram|dns|dns/promises|http2|https|tls)$' },
+    },
+    {
+      name: 'one-endpoint',
+      comment: 'It is connected to, and connects to nobody; that it listens on this computer alone is held by its tests.',
+      severity: 'error',
+      from: { path: '^(engine|electron|renderer)/', pathNot: [test, '^engine/serve/'] },
+      to: { path: '^(node:)?http$' },
     },
     {
       name: 'no-node-in-the-window',

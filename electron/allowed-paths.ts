@@ -93,6 +93,9 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
     write: out === undefined ? [] : [out],
   }),
   'generate.start': ({ model, adapters }) => ({ read: [...pathOf(model), ...adapters.map(({ path }) => path)] }),
+  'serve.start': ({ model, adapters }) => ({ read: [...pathOf(model), ...adapters.map(({ path }) => path)] }),
+  'serve.stop': none,
+  'serve.state': none,
   'exports.choices': none,
   'exports.list': none,
   'exports.start': ({ model, adapters, data, importance, out }) => ({

@@ -16,5 +16,6 @@ export type * from './contract/jobs.ts';
 export type * from './contract/machine.ts';
 export type * from './contract/models.ts';
 export type * from './contract/runs.ts';
+export type * from './contract/serve.ts';
 export type * from './contract/shell.ts';
 export type * from './contract/wire.ts';

@@ -84,6 +84,7 @@ async function open(): Promise<Handle> {
     const { RunRegistry } = await import('./host/runs/registry.ts');
     const { Exports } = await import('./host/exports.ts');
     const { Evaluations } = await import('./host/evaluations.ts');
+    const { EndpointOfHost } = await import('./host/serving.ts');
     const { SampleProject } = await import('./host/sample-project.ts');
     const { TokenCacheKeeper } = await import('./host/token-cache.ts');
     const { handlersFor } = await import('./host/handlers.ts');
@@ -112,7 +113,9 @@ async function open(): Promise<Handle> {
     const evaluations = new Evaluations(context, library, datasets);
     const mixes = new Mixes(context, library, adapters);
     const sample = new SampleProject(context, { library, datasets, runs });
-    const parts = { devices, library, datasets, adapters, registry, runs, processes, exports, evaluations, mixes, sample };
+    const endpoint = new EndpointOfHost(context, processes);
+    const of = { devices, library, datasets, adapters, registry, runs, processes, exports, evaluations, mixes, sample };
+    const parts = { ...of, endpoint };
     // A sample left by an earlier host continues with its run.
     for (const id of runs.takeOver()) sample.follow(id);
     const handlers = handlersFor(context, parts);

@@ -10,6 +10,7 @@ import { generate } from './generate.ts';
 import { inspect } from './inspect.ts';
 import { merge } from './merge.ts';
 import { runs } from './runs.ts';
+import { serve } from './serve.ts';
 import { train } from './train.ts';
 
 /** Maps the name that is typed to each command, in the order of the help. */
@@ -17,6 +18,7 @@ export const commands: Readonly<Record<string, Command>> = {
   train,
   evaluate,
   generate,
+  serve,
   merge,
   export: exportCommand,
   data,

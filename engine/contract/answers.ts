@@ -14,12 +14,19 @@ export interface GenerateSettings {
   readonly topK: number;
   readonly seed: number;
   readonly ignoreStop: boolean;
+  /** Lists texts before which the answer ends, beside the stop tokens of the model. */
+  readonly stop?: readonly string[];
+}
+/** Holds a conversation to answer, and the tools that the model may call in it. */
+export interface ChatPrompt {
+  readonly messages: readonly ChatMessage[];
+  /** Lists definitions of tools, as the chat template writes them. A template that writes none refuses them. */
+  readonly tools?: readonly Readonly<Record<string, unknown>>[];
 }
 export interface GenerateRequest {
   readonly model: ModelRef;
   readonly adapters: readonly AdapterWeight[];
-  readonly prompt:
-    { readonly messages: readonly ChatMessage[] } | { readonly text: string } | { readonly tokens: readonly number[] };
+  readonly prompt: ChatPrompt | { readonly text: string } | { readonly tokens: readonly number[] };
   readonly settings: GenerateSettings;
   /**
    * Holds the answer to a JSON Schema (draft 2020-12): only tokens are chosen after which a document that it allows can still
@@ -43,6 +50,8 @@ export interface GenerateResult {
    * before it was whole.
    */
   readonly constrained?: 'complete' | 'cut';
+  /** Says why the answer ended: at a stop token or text, at the limit of tokens or of the context, or because nobody waits for it. */
+  readonly ended: 'stop' | 'length' | 'cancelled';
 }
 /** Holds what an evaluator says of one answer. */
 export interface Verdict {

@@ -9,6 +9,7 @@ import type { JobEvents } from './jobs.ts';
 import type { MachineEvents, MachineRequests } from './machine.ts';
 import type { ModelEvents, ModelRequests } from './models.ts';
 import type { RunEvents, RunRequests } from './runs.ts';
+import type { ServeEvents, ServeRequests } from './serve.ts';
 import type { ShellEvents, ShellRequests } from './shell.ts';
 
 /**
@@ -24,10 +25,20 @@ export interface EngineRequests
     AdapterRequests,
     AnswerRequests,
     EvaluationRequests,
-    ExportRequests {}
+    ExportRequests,
+    ServeRequests {}
 /** Maps the name of each event to its payload. The host stores first and emits after. */
 export interface EngineEvents
-  extends MachineEvents, ModelEvents, RunEvents, AdapterEvents, AnswerEvents, EvaluationEvents, ExportEvents, JobEvents {}
+  extends
+    MachineEvents,
+    ModelEvents,
+    RunEvents,
+    AdapterEvents,
+    AnswerEvents,
+    EvaluationEvents,
+    ExportEvents,
+    ServeEvents,
+    JobEvents {}
 export type AllRequests = EngineRequests & ShellRequests;
 export type AllEvents = EngineEvents & ShellEvents;
 export type RequestName = keyof AllRequests;

@@ -48,6 +48,23 @@ describe('generation', () => {
     expect(script.fed).toEqual([[1, 4093], ...answer.map((token) => [token])]);
   });
 
+  it('ends before a text that stops it, and says how it ended', async () => {
+    const answer = await tokenizer.encode('One, two, three.');
+    const input = { promptTokens: [1], settings: greedy, contextLength: 8192, tokenizer };
+    const asked = (more: object) => generate(new Script([...answer, 2]), { ...input, settings: { ...greedy, ...more } });
+    let streamed = '';
+    const onToken = (_: number, delta: string) => (streamed += delta);
+    const settings = { ...greedy, stop: [', th', 'four'] };
+    const stopped = await generate(new Script([...answer, 2]), { ...input, settings, onToken });
+    expect([stopped.text, streamed, stopped.ended]).toEqual(['One, two', 'One, two', 'stop']);
+    // All that was computed counts, also the beginning of the stop text.
+    expect(await tokenizer.decode(stopped.tokens, { skipSpecial: false })).toMatch(/^One, two, th/);
+    expect(await asked({ stop: ['five'] })).toMatchObject({ text: 'One, two, three.', ended: 'stop' });
+    expect(await asked({ maxTokens: 2, stop: ['five'] })).toMatchObject({ ended: 'length' });
+    const isAsked = await generate(new Script([...answer, 2]), { ...input, shouldStop: () => true });
+    expect(isAsked).toMatchObject({ text: '', ended: 'cancelled' });
+  });
+
   it('ends at the limit, at the end of the context and when asked to stop', async () => {
     const endless = () => new Script(Array.from({ length: 200 }, () => 50));
     const input = { promptTokens: [1], settings: greedy, contextLength: 8192, tokenizer };

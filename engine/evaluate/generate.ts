@@ -1,9 +1,10 @@
-/** Writes an answer token by token: greedy or sampled, until a stop token, the limit or a stop. */
+/** Writes an answer token by token: greedy or sampled, until a stop token, a stop text, the limit or a stop. */
 import type { GenerateResult, GenerateSettings } from '../contract.ts';
 import { TextStream, type Tokenizer } from '../data/tokenizer.ts';
 import { Problem } from '../problem.ts';
 import { streamOf, threefry } from '../random.ts';
 import type { Constraint } from './constrained/constraint.ts';
+import { StopTexts } from './stop-texts.ts';
 
 /** Computes the logits `[vocabulary]` after the tokens fed so far. */
 export interface LogitSource {
@@ -45,27 +46,36 @@ export async function generate(source: LogitSource, input: GenerateInput): Promi
   const limit = Math.min(settings.maxTokens, contextLength - promptTokens.length);
   const stream = tokenizer && new TextStream(tokenizer);
   const constrained = input.constraint?.begin();
+  const stopTexts = new StopTexts(settings.stop ?? []);
   const tokens: number[] = [];
   let text = '';
+  let ended: GenerateResult['ended'] = 'length';
   source.reset();
   let next = promptTokens;
-  while (tokens.length < limit && input.shouldStop?.() !== true) {
+  while (tokens.length < limit) {
+    if (input.shouldStop?.() === true) {
+      ended = 'cancelled';
+      break;
+    }
     const logits = await source.feed(next);
     const choices = constrained?.allowed(logits, limit - tokens.length) ?? logits;
     const token = chooseToken(choices, settings, tokens.length);
     tokens.push(token);
     constrained?.accept(token);
-    const delta = (await stream?.push(token)) ?? '';
+    const delta = stopTexts.push((await stream?.push(token)) ?? '');
     text += delta;
     input.onToken?.(token, delta);
-    if (stops.has(token) || constrained?.isFinal) break;
+    if (stops.has(token) || stopTexts.isMet || constrained?.isFinal) {
+      ended = 'stop';
+      break;
+    }
     next = [token];
     // A run of the graph blocks this process, so messages such as a stop are let in between tokens.
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
-  const rest = (await stream?.flush()) ?? '';
+  const rest = stopTexts.push((await stream?.flush()) ?? '') + stopTexts.flush();
   if (rest !== '') input.onToken?.(tokens.at(-1)!, rest);
-  const answer = { tokens, text: text + rest, promptTokens };
+  const answer = { tokens, text: text + rest, promptTokens, ended: stopTexts.isMet ? 'stop' : ended };
   return constrained === undefined ? answer : { ...answer, constrained: constrained.isComplete ? 'complete' : 'cut' };
 }
 

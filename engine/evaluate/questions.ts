@@ -1,9 +1,9 @@
 /** Makes the prompt that a model is asked with: that of a row, alone or after other rows as examples. */
 import { ignored } from '../labels.ts';
-import type { ChatMessage } from '../contract.ts';
+import type { ChatMessage, ChatPrompt } from '../contract.ts';
 import type { Day } from '../data/day.ts';
 import type { TokenRow } from '../data/row.ts';
-import { thinkingVariables } from '../data/template-inputs.ts';
+import { inputsOf, thinkingVariables } from '../data/template-inputs.ts';
 import { openTemplate } from '../data/template.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { Problem } from '../problem.ts';
@@ -41,6 +41,8 @@ export async function questionOf({ inputIds, labels, messages }: TokenRow, token
 export interface Asking {
   readonly day?: Day | undefined;
   readonly thinking?: RowSettings['thinking'];
+  /** Lists the tools that the model may call. */
+  readonly tools?: ChatPrompt['tools'];
 }
 
 /** Encodes a chat prompt: the messages as the model's template writes them, and the beginning of the answer. */
@@ -48,10 +50,12 @@ export async function chatPrompt(messages: readonly ChatMessage[], tokenizer: To
   return tokenizer.encode(chatText(messages, tokenizer, asking));
 }
 
-function chatText(messages: readonly ChatMessage[], tokenizer: Tokenizer, { day, thinking = 'row' }: Asking = {}): string {
+function chatText(messages: readonly ChatMessage[], tokenizer: Tokenizer, { day, thinking = 'row', tools }: Asking = {}): string {
   const template = openTemplate(tokenizer, { day });
-  const variables = thinking === 'row' ? {} : thinkingVariables(template, thinking);
-  return template.render(messages, { addGenerationPrompt: true, variables });
+  const asked = thinking === 'row' ? {} : thinkingVariables(template, thinking);
+  const conversation = { messages, trained: messages.map(() => false), variables: asked, ...(tools && { tools }) };
+  const { messages: read, variables, write } = inputsOf(template, conversation, { foldSystem: false });
+  return template.render(read.map(write), { addGenerationPrompt: true, variables });
 }
 
 /** Says what is put in front of a question. */

@@ -42,6 +42,7 @@ import { requireAbsolute, requireWeight } from './require.ts';
 import type { RunQueue } from './runs/queue.ts';
 import type { RunRegistry } from './runs/registry.ts';
 import type { SampleProject } from './sample-project.ts';
+import type { EndpointOfHost } from './serving.ts';
 
 const worstNamed = 100;
 
@@ -69,11 +70,13 @@ export interface HostParts {
   readonly evaluations: Evaluations;
   readonly mixes: Mixes;
   readonly sample: SampleProject;
+  readonly endpoint: EndpointOfHost;
 }
 
 export function handlersFor(context: HostContext, parts: HostParts): Handlers<EngineRequests, [Asker]> {
   const { store, supervisor, cacheDir } = context;
-  const { devices, library, datasets, registry, runs, adapters, processes, exports, evaluations, mixes, sample } = parts;
+  const { devices, library, datasets, registry, runs, adapters, processes, exports, evaluations, mixes, sample, endpoint } =
+    parts;
   const at = (ref: ModelRef) => modelAt(store, ref);
   /**
    * Adds to an asker the question and the data set that progress concerns. The progress is sent to every client, and a later
@@ -182,6 +185,13 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
         asker.client.tell('generate.token', token),
       );
     },
+
+    'serve.start': (params, asker) => endpoint.start(params, asker),
+    'serve.stop': async () => {
+      await endpoint.stop();
+      return null;
+    },
+    'serve.state': () => endpoint.state,
 
     'exports.choices': ({ adapterId }) => {
       const adapter = found(store.adapters.get(adapterId), 'adapter', adapterId);

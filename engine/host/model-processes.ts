@@ -90,6 +90,17 @@ export class ModelProcesses {
     }
   }
 
+  /** Keeps the process for chat of a model open between its requests, until the function that it returns is called. */
+  keep(model: ModelAt): () => void {
+    const held = this.#hold('chat', model);
+    this.#take(held);
+    let isKept = true;
+    return () => {
+      if (isKept) this.#giveBack(held);
+      isKept = false;
+    };
+  }
+
   async rows(
     model: ModelAt,
     page: Omit<Extract<JobRequest, { name: 'rows' }>, 'name'>,
@@ -221,14 +232,22 @@ export class ModelProcesses {
   }
 
   async #ask(held: Held, request: JobRequest, options: RequestOptions = {}): Promise<unknown> {
-    clearTimeout(held.release);
-    held.requests++;
+    this.#take(held);
     try {
       return await held.job.request(request, options);
     } finally {
-      held.requests--;
-      if (held.requests === 0)
-        held.release = setTimeout(() => held.job.stop(5), idleSeconds[held.job.spec.kind as Kind] * 1000).unref();
+      this.#giveBack(held);
     }
+  }
+
+  #take(held: Held): void {
+    clearTimeout(held.release);
+    held.requests++;
+  }
+
+  #giveBack(held: Held): void {
+    held.requests--;
+    if (held.requests === 0)
+      held.release = setTimeout(() => held.job.stop(5), idleSeconds[held.job.spec.kind as Kind] * 1000).unref();
   }
 }

@@ -10,6 +10,7 @@ import type {
   ChatMessage,
   AskedMix,
   AskedPart,
+  ChatPrompt,
   ColumnMapping,
   Contestant,
   DataChange,
@@ -250,12 +251,15 @@ const jsonSchema = kind<JsonSchema>(
   'a JSON Schema',
   (value) => typeof value === 'boolean' || (typeof value === 'object' && value !== null && !Array.isArray(value)),
 );
+/** Checks the definition of a tool. Its fields are the template's affair. */
+const tool = kind<Readonly<Record<string, unknown>>>('an object', (value) => typeof value === 'object' && value !== null);
 type Prompt = GenerateRequest['prompt'];
+const adapterWeights = listOf(object<AdapterWeight>({ path: text, weight: number }));
 const generateRequest = object<GenerateRequest>({
   model,
-  adapters: listOf(object<AdapterWeight>({ path: text, weight: number })),
+  adapters: adapterWeights,
   prompt: either(
-    ['messages', object<Extract<Prompt, { messages: unknown }>>({ messages: listOf(message) })],
+    ['messages', object<ChatPrompt>({ messages: listOf(message), tools: optional(listOf(tool)) })],
     ['text', object<Extract<Prompt, { text: unknown }>>({ text })],
     ['tokens', object<Extract<Prompt, { tokens: unknown }>>({ tokens: listOf(integer(0)) })],
   ),
@@ -266,6 +270,7 @@ const generateRequest = object<GenerateRequest>({
     topK: integer(0),
     seed: integer(0),
     ignoreStop: flag,
+    stop: optional(texts),
   }),
   schema: optional(jsonSchema),
   streamId: text,
@@ -425,6 +430,9 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
     rank: integer(1),
   }),
   'generate.start': generateRequest,
+  'serve.start': object<ParamsOf<'serve.start'>>({ model, adapters: adapterWeights, port: optional(integer(1024)) }),
+  'serve.stop': nothing,
+  'serve.state': nothing,
   'exports.choices': object<ParamsOf<'exports.choices'>>({ adapterId: text }),
   'exports.list': ofProject,
   'exports.start': exportRequest,

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DataReport, GenerateResult, JobMessage, JobRequest, RenderedRows, RowLine } from '../contract.ts';
+import { tokenizerOf } from '../data/tokenizer.ts';
 import { openModel } from '../models/open.ts';
 import { defaultRecipe } from '../recipe.ts';
 import { writeAdapter } from '../adapters/folder.ts';
@@ -98,6 +99,38 @@ describe('a chat', () => {
     expect((await ask('What colour is a lemon?', { adapters })).text).not.toBe('A lemon is yellow.');
     expect((await ask('What colour is a lemon?', { adapters: [{ path, weight: 0 }] })).text).toBe('A lemon is yellow.');
     expect((await ask('What colour is a lemon?')).text).toBe('A lemon is yellow.');
+  });
+
+  it('offers tools where the chat template writes them, and refuses them elsewhere', async () => {
+    const tools = [{ type: 'function', function: { name: 'weather' } }];
+    const messages = [
+      { role: 'developer', content: 'Be short.' },
+      { role: 'user', content: 'What colour is a lemon?' },
+    ] as const;
+    await expect(ask('', { prompt: { messages, tools } })).rejects.toThrow(/'tools'/);
+    const model = join(work, 'tools');
+    cpSync(modelPath, model, { recursive: true });
+    const source = `{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}`;
+    writeFileSync(join(model, 'chat_template.jinja'), source);
+    const other = new Host();
+    const done = runChat({ kind: 'chat', model: { path: model }, cacheDir: join(work, 'cache') }, other);
+    const asked = async (prompt: Extract<JobRequest, { name: 'generate' }>['prompt']) => {
+      const request = {
+        name: 'generate',
+        streamId: 'a',
+        adapters: [],
+        settings: { ...settings, maxTokens: 1 },
+        prompt,
+      } as const;
+      return (await other.ask<GenerateResult>(request)).promptTokens;
+    };
+    const tokenizer = tokenizerOf(openModel(model))!;
+    const text = await tokenizer.decode(await asked({ messages, tools }), { skipSpecial: false });
+    expect(text).toContain('"name": "weather"');
+    expect(text).toContain('developer: Be short.');
+    expect(await tokenizer.decode(await asked({ messages }), { skipSpecial: false })).not.toContain('weather');
+    other.stop();
+    await done;
   });
 
   it('asks an adapter for thoughts, or for none, as its run did', async () => {

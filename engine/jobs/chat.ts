@@ -159,7 +159,8 @@ class Chat {
       );
     }
     const reading = this.#needed(tokenizer, 'read text');
-    if ('messages' in prompt) return chatPrompt(prompt.messages, reading, asking);
+    if ('messages' in prompt)
+      return chatPrompt(prompt.messages, reading, { ...asking, ...(prompt.tools && { tools: prompt.tools }) });
     const ids = await reading.encode(prompt.text);
     return [...beginningOf(ids, reading), ...ids];
   }

@@ -139,6 +139,9 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
         prompt: { messages: [{ role: 'user', content: 'Hi' }] },
         schema: { type: 'string', maxLength: 5 },
       },
+      'serve.start': { model, adapters: [{ path: adapterPath, weight: 1 }] },
+      'serve.stop': undefined,
+      'serve.state': undefined,
       'exports.choices': { adapterId },
       'exports.list': { projectId },
       'exports.start': {
