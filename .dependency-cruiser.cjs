@@ -23,12 +23,12 @@ module.exports = {
   forbidden: [
     engineOnly(
       'the-ground-floor-imports-nothing',
-      '^engine/(recipe/.*|(recipe|problem|random|labels|measures|data-files|mapped-text|nearest-word|unseen-characters|mixing)\\.ts$)',
+      '^engine/(recipe/.*|(recipe|problem|random|labels|measures|data-files|mapped-text|nearest-word|unseen-characters|mixing|mix-methods)\\.ts$)',
       [recipe, '^engine/(problem|nearest-word)\\.ts$'],
     ),
     engineOnly('contract-is-types-of-recipe-and-problem', '^engine/contract(/|\\.ts$)', [
       recipe,
-      '^engine/(contract/|(problem|measures|mapped-text|mixing)\\.ts$)',
+      '^engine/(contract/|(problem|measures|mapped-text|mixing|mix-methods)\\.ts$)',
     ]),
     {
       name: 'the-contract-is-read-whole',
@@ -49,7 +49,7 @@ module.exports = {
     engineOnly('adapters-know-models-and-data', '^engine/adapters/', [
       '^engine/(formats|models|data|adapters)/',
       recipe,
-      '^engine/(problem|random|nearest-word|contract)\\.ts$',
+      '^engine/(problem|random|nearest-word|mix-methods|contract)\\.ts$',
     ]),
     engineOnly('decoder-knows-graphs-models-and-adapters', '^engine/decoder/', [
       '^engine/(graph|models|adapters|decoder)/',
@@ -116,7 +116,7 @@ module.exports = {
     engineOnly('window-knows-contract-and-recipe', '^renderer/', [
       '^renderer/',
       recipe,
-      '^engine/(contract|problem|measures|data-files|mapped-text|mixing|unseen-characters)\\.ts$',
+      '^engine/(contract|problem|measures|data-files|mapped-text|mixing|mix-methods|unseen-characters)\\.ts$',
     ]),
     engineOnly('drawing-knows-no-state', '^renderer/(ui|charts)/', ['^renderer/(ui|charts|styles)/']),
     only('one-owner-of-the-runtime', 'onnxruntime-(node|common)', ['^engine/runtime/session\\.ts$']),

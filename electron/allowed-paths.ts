@@ -84,6 +84,7 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
   'adapters.update': none,
   'adapters.updates': none,
   'adapters.matrix': none,
+  'adapters.mixes': none,
   'adapters.mix': ({ model, adapters, out }) => ({
     read: [...pathOf(model), ...adapters.flatMap(pathOf)],
     write: out === undefined ? [] : [out],

@@ -4,6 +4,7 @@
  * (`JobSpec`, `JobCommand`, `JobMessage`). Times are UTC milliseconds; durations are seconds; sizes are bytes. All values are
  * JSON.
  */
+export type { MixMethod } from './mix-methods.ts';
 export type { ColumnMapping, MappedText } from './mapped-text.ts';
 export type { Answer, ProblemValue } from './problem.ts';
 export type * from './contract/adapters.ts';

@@ -2,15 +2,11 @@
  * Merges tensors of the same shape element by element, by the rules of TIES (Yadav et al. 2023), DARE (Yu et al. 2024) and
  * magnitude pruning, as PEFT's `merge_utils` has them.
  */
+import type { MixRule } from '../mix-methods.ts';
 import { fillUniform } from '../random.ts';
 
 /** Says what becomes of tensors before they are added. */
-export interface MergeRule {
-  /** Names which values are kept: the largest of each tensor, or those drawn at random, which are then scaled up. */
-  readonly prune: 'magnitude' | 'random' | null;
-  /** Says whether each element takes the sign of the majority, and the mean of only the values with that sign. */
-  readonly electsSign: boolean;
-}
+export type MergeRule = Pick<MixRule, 'prune' | 'electsSign'>;
 
 /** Holds the numbers of a merge, all of which have been checked. */
 export interface MergeNumbers {

@@ -1,5 +1,6 @@
 /** Mixes several adapters of one base into one, by the methods of PEFT's `add_weighted_adapter`. */
 import type { MixedMatrix, MixMethod, MixSettings } from '../contract.ts';
+import { mixMethods, type MixRule } from '../mix-methods.ts';
 import type { DecoderSpec } from '../models/spec.ts';
 import { Problem } from '../problem.ts';
 import { defaultRecipe } from '../recipe.ts';
@@ -12,43 +13,12 @@ import { cutMatrix, cutProduct, type LowRank } from './low-rank.ts';
 import { mergeTensors, type MergeNumbers, type MergeRule } from './merge-rules.ts';
 import { patternOf, targetModules, targetsFor } from './targets.ts';
 
-interface Method extends MergeRule {
-  /**
-   * Says what is merged: the factors one by one, whole matrices s B A, or nothing, where the factors are put beside each other.
-   */
-  readonly of: 'factors' | 'matrices' | 'pairs';
-  /** Says whether the result has the largest rank of the adapters where no other is given. */
-  readonly cuts: boolean;
-}
-
-const added: MergeRule = { prune: null, electsSign: false };
-const pruned: MergeRule = { prune: 'magnitude', electsSign: false };
-const ties: MergeRule = { prune: 'magnitude', electsSign: true };
-const dareLinear: MergeRule = { prune: 'random', electsSign: false };
-const dareTies: MergeRule = { prune: 'random', electsSign: true };
-const factors = { of: 'factors', cuts: false } as const;
-const matrices = { of: 'matrices', cuts: true } as const;
-
-const methods: Readonly<Record<MixMethod, Method>> = {
-  linear: { ...factors, ...added },
-  cat: { of: 'pairs', cuts: false, ...added },
-  svd: { of: 'pairs', cuts: true, ...added },
-  ties: { ...factors, ...ties },
-  'ties-svd': { ...matrices, ...ties },
-  'magnitude-prune': { ...factors, ...pruned },
-  'magnitude-prune-svd': { ...matrices, ...pruned },
-  'dare-linear': { ...factors, ...dareLinear },
-  'dare-linear-svd': { ...matrices, ...dareLinear },
-  'dare-ties': { ...factors, ...dareTies },
-  'dare-ties-svd': { ...matrices, ...dareTies },
-};
-
-function methodOf(name: MixMethod): Method {
-  if (Object.hasOwn(methods, name)) return methods[name];
+function methodOf(name: MixMethod): MixRule {
+  if (Object.hasOwn(mixMethods, name)) return mixMethods[name];
   throw new Problem(
     'request-invalid',
     `'${String(name)}' is no method of mixing adapters.`,
-    `Choose among ${Object.keys(methods).join(', ')}.`,
+    `Choose among ${Object.keys(mixMethods).join(', ')}.`,
   );
 }
 
@@ -124,7 +94,7 @@ interface Change {
   readonly b: Float32Array;
 }
 
-async function mixedMatrix(changes: readonly Change[], method: Method, numbers: MergeNumbers, most: number): Promise<LowRank> {
+async function mixedMatrix(changes: readonly Change[], method: MixRule, numbers: MergeNumbers, most: number): Promise<LowRank> {
   const { path, inFeatures, outFeatures } = changes[0]!.module;
   if (method.of === 'matrices') {
     const weights = changes.map(({ weight }) => weight);
@@ -277,7 +247,7 @@ function requireMixable({ name, adapter: { config, shape } }: MixedPart, isWhole
 /** Returns the settings that count for the method, with the values of those that were left out. Wrong ones are refused. */
 function countingSettings(
   { method, rank, density, majoritySign = 'total', seed = 0 }: MixSettings,
-  { prune, electsSign }: Method,
+  { prune, electsSign }: MixRule,
 ): MixSettings {
   if (prune !== null && density === undefined)
     throw new Problem(

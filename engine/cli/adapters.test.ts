@@ -1,6 +1,6 @@
 /** `lowrank adapters` mixes and cuts adapters, keeps the results as versions, and lists, shows and tags them. */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -91,4 +91,24 @@ test('the window mixes versions by their ids, into the data folder', async () =>
   expect(made.version).toMatchObject({ name: 'mixed × 0.5 + held', rank: 7 });
   expect(made.path).toBe(join(folder, 'data', 'adapters', made.version!.id));
   expect(existsSync(join(made.path, 'lowrank.json'))).toBe(true);
+
+  // Each mix names its parents, as versions of the project where they are some.
+  const { projectId, id } = made.version!;
+  const origins = await client.request('adapters.mixes', { projectId });
+  expect(Object.keys(origins).toSorted()).toEqual([one, other, id].toSorted());
+  expect(origins[id]).toEqual({
+    mix: { method: 'cat' },
+    parents: [
+      { name: 'mixed', weight: 0.5, adapterId: one },
+      { name: 'held', weight: 1, adapterId: other },
+    ],
+  });
+  expect(origins[one]!.parents).toMatchObject([
+    { name: 'a', weight: 0.7, adapterId: null },
+    { name: 'c', weight: -0.4, adapterId: null },
+  ]);
+  // A folder that is gone, or says something else, has no parents, and the others keep theirs.
+  writeFileSync(join(versions[1]!.path, 'lowrank.json'), '{"version": 1');
+  rmSync(versions[0]!.path, { recursive: true });
+  expect(Object.keys(await client.request('adapters.mixes', { projectId }))).toEqual([id]);
 });

@@ -1,4 +1,5 @@
 /** Defines adapter versions, their update norms and mixes, and how an adapter is described to a job. */
+import type { MixMethod } from '../mix-methods.ts';
 import type { ModelRef, Ref } from './models.ts';
 
 /** Says what the files of an adapter are, as they were recorded. */
@@ -100,19 +101,6 @@ export interface AdapterAt extends AdapterWeight, Partial<AdapterHashes> {
   /** Names the folder of the run that trained it. If it is left out, the job looks for a run folder around the adapter. */
   readonly runFolder?: string;
 }
-/** Names a way to mix adapters. These are the combinations of PEFT's `add_weighted_adapter`, with hyphens. */
-export type MixMethod =
-  | 'linear'
-  | 'cat'
-  | 'svd'
-  | 'ties'
-  | 'ties-svd'
-  | 'magnitude-prune'
-  | 'magnitude-prune-svd'
-  | 'dare-linear'
-  | 'dare-linear-svd'
-  | 'dare-ties'
-  | 'dare-ties-svd';
 /** Says how adapters are mixed into one. */
 export interface MixSettings {
   readonly method: MixMethod;
@@ -172,6 +160,16 @@ export interface TruncateRequest extends MixPlace {
   readonly adapter: Ref;
   readonly rank: number;
 }
+/** Says what a version was mixed from. */
+export interface MixOrigin {
+  readonly mix: MixSettings;
+  readonly parents: readonly {
+    readonly name: string;
+    readonly weight: number;
+    /** Names its version in the same project, or is null where there is none. */
+    readonly adapterId: string | null;
+  }[];
+}
 export interface AdapterRequests {
   'adapters.list': (p: { projectId: string }) => readonly AdapterVersion[];
   'adapters.import': (p: { projectId: string; path: string; modelId: string }) => AdapterVersion;
@@ -179,6 +177,8 @@ export interface AdapterRequests {
   'adapters.updates': (p: { id: string }) => AdapterUpdates;
   /** Merges an adapter into one matrix and returns a corner of it. `path` names the module, as `model.layers.3.mlp.up_proj`. */
   'adapters.matrix': (p: { id: string; path: string }) => MergedMatrix;
+  /** Says for each version of the project that is a mix what it was mixed from, by its id, as its folder records it. */
+  'adapters.mixes': (p: { projectId: string }) => Readonly<Record<string, MixOrigin>>;
   /** Mixes adapters of one base into a new one, and answers when it is written and stored as a version. */
   'adapters.mix': (p: MixRequest) => MixedVersion;
   /** Writes an adapter again with matrices of at most this rank, which lose as little as they can. */

@@ -17,7 +17,7 @@ import { readAdapter } from '../adapters/folder.ts';
 import { logitsOf } from '../testing/logits.ts';
 import { exportChoices, exportTargets, findTarget, type ExportTarget } from './index.ts';
 import { measureImportance } from './importance.ts';
-import { readManifest } from './lineage.ts';
+import { readManifest } from './manifest.ts';
 import { mergeAdapters } from './merge.ts';
 import { builtInRows, type ProofFailed, proveExport } from './proof.ts';
 import { exportSource } from './source.ts';

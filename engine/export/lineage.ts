@@ -4,27 +4,13 @@
  */
 import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
-import type { ExportedFile, ExportFormat, Fingerprint, Lineage, MixSettings, Proof, Quantization } from '../contract.ts';
-import { fileIn, hashFile, readText, writeFileAtomic } from '../formats/files.ts';
+import type { ExportedFile, Fingerprint, Lineage } from '../contract.ts';
+import { hashFile } from '../formats/files.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
-import { Problem } from '../problem.ts';
+import { isLineage, manifestName, parsed, readManifest } from './manifest.ts';
 
 export const lineageKey = 'lowrank.lineage';
-export const manifestName = 'lowrank.json';
-const maxManifestBytes = 1 << 24;
-
-/** Holds the content of `lowrank.json`. */
-export interface Manifest {
-  readonly version: 1;
-  readonly format: ExportFormat;
-  readonly quantization: Quantization | null;
-  readonly lineage: Lineage;
-  readonly proof: Proof | null;
-  /** Lists all files of the folder except `lowrank.json` itself. */
-  readonly files: readonly ExportedFile[];
-}
-
 /** Returns the metadata of a safetensors file that records the lineage. */
 export function lineageMetadata(lineage: Lineage | null): Record<string, string> {
   return lineage === null ? {} : { [lineageKey]: JSON.stringify(lineage) };
@@ -64,33 +50,6 @@ export async function readFingerprint(path: string): Promise<Fingerprint> {
   return { lineage, files, written };
 }
 
-export function writeManifest(folder: string, manifest: Manifest): void {
-  writeFileAtomic(join(folder, manifestName), `${JSON.stringify(manifest, null, 2)}\n`);
-}
-
-/** Reads `lowrank.json` of a folder. Returns null where there is none or it is damaged. */
-export function readManifest(folder: string): Manifest | null {
-  const manifest = parsed(() => {
-    const path = fileIn(folder, manifestName);
-    return path === null ? 'null' : readText(path, maxManifestBytes);
-  }) as Manifest | null;
-  return isManifest(manifest) ? manifest : null;
-}
-
-function isManifest(value: Partial<Manifest> | null): value is Manifest {
-  if (value?.version !== 1 || !Array.isArray(value.files) || !isLineage(value.lineage)) return false;
-  const { files, format, quantization, proof } = value as Manifest;
-  return (
-    files.every((file) => areTexts(file?.name, file?.sha256) && Number.isFinite(file.bytes) && !file.name.includes('\0')) &&
-    areTexts(format, quantization ?? '') &&
-    (proof === null || (typeof proof === 'object' && typeof proof.passed === 'boolean' && Array.isArray(proof.checks)))
-  );
-}
-
-function areTexts(...values: readonly unknown[]): boolean {
-  return values.every((value) => typeof value === 'string');
-}
-
 /** Returns the lineage in the metadata of a file, or null where there is none or the file cannot be read. */
 function lineageOf(path: string): Lineage | null {
   const found = parsed(() => {
@@ -98,32 +57,4 @@ function lineageOf(path: string): Lineage | null {
     return /\.safetensors$/i.test(path) ? (readSafetensors(path).metadata[lineageKey] ?? 'null') : 'null';
   });
   return isLineage(found) ? found : null;
-}
-
-function parsed(text: () => string): unknown {
-  try {
-    return JSON.parse(text());
-  } catch (error) {
-    if (error instanceof Problem || error instanceof SyntaxError) return null;
-    throw error;
-  }
-}
-
-function isLineage(value: unknown): value is Lineage {
-  const { exportId, base, adapters, data, mix } = (value ?? {}) as Partial<Lineage>;
-  return (
-    areTexts(exportId, base?.name, base?.hash, base?.licence ?? '') &&
-    Array.isArray(adapters) &&
-    (adapters as (Partial<Lineage['adapters'][number]> | null)[]).every(
-      (adapter) =>
-        areTexts(adapter?.name, adapter?.hash) && (adapter!.run == null || areTexts(adapter!.run.id, adapter!.run.name)),
-    ) &&
-    (data == null || areTexts(data.name, data.hash)) &&
-    (mix === undefined || isMix(mix))
-  );
-}
-
-function isMix(value: MixSettings | null): boolean {
-  const isPlain = (each: unknown): boolean => typeof each === 'string' || typeof each === 'number';
-  return areTexts(value?.method) && Object.values(value!).every(isPlain);
 }

@@ -7,7 +7,7 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { JobSpec } from '../contract.ts';
 import { runExport } from '../jobs/export.ts';
 import { killedAt } from '../testing/killed-at.ts';
-import { manifestName } from './lineage.ts';
+import { manifestName } from './manifest.ts';
 import { publish, tidyAbandoned } from './publish.ts';
 
 const golden = join(import.meta.dirname, '../golden/llama-tied');

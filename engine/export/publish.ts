@@ -9,7 +9,8 @@ import { setTimeout } from 'node:timers/promises';
 import { extensible, isRunning, makeFolder, syncFolder } from '../formats/files.ts';
 import { partialPrefix, toWriteProblem } from '../formats/folder.ts';
 import { Problem } from '../problem.ts';
-import { filesIn, manifestName, readManifest } from './lineage.ts';
+import { filesIn } from './lineage.ts';
+import { manifestName, readManifest } from './manifest.ts';
 import { alreadyThere } from './source.ts';
 
 interface Place {

@@ -175,6 +175,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
     'adapters.update': ({ id, ...change }) => adapters.update(id, change),
     'adapters.updates': ({ id }, asker) => adapters.updates(id, asker),
     'adapters.matrix': ({ id, path }, asker) => adapters.matrix(id, path, asker),
+    'adapters.mixes': ({ projectId }) => mixes.origins(projectId),
     'adapters.mix': (params, asker) => mixes.mix(params, asker),
     'adapters.truncate': (params, asker) => mixes.truncate(params, asker),
 

@@ -1,16 +1,20 @@
 /** Mixes adapters into new ones, and cuts them to smaller ranks; each result is stored as a version. */
 import { randomUUID } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type {
   AdapterVersion,
   JobSpec,
+  Lineage,
   MixedAdapter,
   MixedVersion,
+  MixOrigin,
   MixRequest,
   MixSettings,
   ModelRef,
   TruncateRequest,
 } from '../contract.ts';
+import { readManifest } from '../export/manifest.ts';
 import { tidyAbandoned } from '../export/publish.ts';
 import { logError, longestName, Problem, shown } from '../problem.ts';
 import type { AdapterRegistry } from './adapters.ts';
@@ -38,6 +42,23 @@ export class Mixes {
 
   truncate({ model, adapter, rank, ...place }: TruncateRequest, asker: Asker): Promise<MixedVersion> {
     return this.#make([adapter], { method: 'svd', rank }, place, model ?? null, asker);
+  }
+
+  /** Returns what each mix of a project was made from, as its folder says. */
+  origins(projectId: string): Readonly<Record<string, MixOrigin>> {
+    const versions = this.#context.store.adapters.list(this.#library.project(projectId).id);
+    return Object.fromEntries(
+      versions.flatMap((version): [string, MixOrigin][] => {
+        const lineage = version.runId === null ? lineageIn(version.path) : null;
+        if (lineage?.mix === undefined || !lineage.adapters.every(({ weight }) => Number.isFinite(weight))) return [];
+        const parents = lineage.adapters.map(({ name, weight, hash }) => {
+          // Equal runs give equal numbers, so the name decides among versions of one hash.
+          const alike = versions.filter((each) => each.hash === hash && each.id !== version.id);
+          return { name, weight, adapterId: (alike.find((each) => each.name === name) ?? alike[0])?.id ?? null };
+        });
+        return [[version.id, { mix: lineage.mix, parents }]];
+      }),
+    );
   }
 
   /** Makes an adapter of others. Its version has no column for its parents; its folder names them in `lowrank.json`. */
@@ -89,5 +110,15 @@ export class Mixes {
     store.adapters.put(version);
     this.#adapters.tell(version);
     return { ...made, version };
+  }
+}
+
+/** Returns what a folder records of its origin, or null where it records nothing, is a file, or cannot be read. */
+function lineageIn(path: string): Lineage | null {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? (readManifest(path)?.lineage ?? null) : null;
+  } catch (error) {
+    logError(error);
+    return null;
   }
 }

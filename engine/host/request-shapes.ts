@@ -410,6 +410,7 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   }),
   'adapters.updates': ofId,
   'adapters.matrix': object<ParamsOf<'adapters.matrix'>>({ id: text, path: text }),
+  'adapters.mixes': ofProject,
   'adapters.mix': object<ParamsOf<'adapters.mix'>>({
     ...mixPlace,
     model,

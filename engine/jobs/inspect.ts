@@ -12,7 +12,7 @@ import { howFilesAreRead } from '../data/how-read.ts';
 import { readRecords } from '../data/readers/index.ts';
 import { type RowFiles, rowFiles } from '../data/row-files.ts';
 import { ggufRefusal } from '../export/gguf.ts';
-import { readManifest, type Manifest } from '../export/lineage.ts';
+import { readManifest, type Manifest } from '../export/manifest.ts';
 import { readGguf } from '../formats/gguf.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { hashOfFiles } from '../models/hash.ts';

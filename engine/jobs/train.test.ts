@@ -24,7 +24,7 @@ import { processIdentity } from '../lock.ts';
 import { Problem } from '../problem.ts';
 import { openModel } from '../models/open.ts';
 import { loadCheckpoint, saveCheckpoint } from '../training/checkpoint.ts';
-import { readManifest } from '../export/lineage.ts';
+import { readManifest } from '../export/manifest.ts';
 import { runDescribe } from './describe.ts';
 import { runEvaluate } from './evaluate.ts';
 import { runUpdates } from './updates.ts';

@@ -128,6 +128,7 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
       'adapters.update': { id: adapterId, name: 'Name', tag: 'best' },
       'adapters.updates': { id: adapterId },
       'adapters.matrix': { id: adapterId, path: 'model.layers.0.self_attn.q_proj' },
+      'adapters.mixes': { projectId },
       'adapters.mix': {
         ...{ projectId, model, name: 'Mixed', out: join(folder, 'written', 'mix') },
         adapters: [{ id: adapterId }, { path: adapterPath, weight: -0.5 }],

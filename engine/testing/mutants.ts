@@ -8,7 +8,7 @@ import { contentOf, detectFormat } from '../data/content.ts';
 import { readRecords } from '../data/readers/index.ts';
 import { openTemplate } from '../data/template.ts';
 import { type Tokenizer, tokenizerOf } from '../data/tokenizer.ts';
-import { readManifest, writeManifest } from '../export/lineage.ts';
+import { readManifest, writeManifest } from '../export/manifest.ts';
 import { readOnnxAdapter, writeOnnxAdapter } from '../formats/onnx-adapter.ts';
 import { openModel } from '../models/open.ts';
 import { Problem, toProblemValue } from '../problem.ts';
