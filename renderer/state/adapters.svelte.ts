@@ -1,10 +1,20 @@
-import type { AdapterUpdates, AdapterVersion, MergedMatrix, MixedVersion } from '../../engine/contract.ts';
+import type {
+  AdapterUpdates,
+  AdapterVersion,
+  MergedMatrix,
+  MixedVersion,
+  MixOrigin,
+  MixRequest,
+} from '../../engine/contract.ts';
+import { Asked } from './asked.svelte.ts';
 import { Collection } from './collection.svelte.ts';
 import type { Asking, Engine } from './engine.ts';
 
 /** Holds the adapter versions of the open project. */
 export class AdaptersState {
   readonly list: Collection<AdapterVersion>;
+  /** Holds what each mix of the project was made from, by the id of its version. */
+  readonly mixes = new Asked<Readonly<Record<string, MixOrigin>>>();
   readonly #engine: Engine;
   readonly #updates = new Map<string, Promise<AdapterUpdates>>();
 
@@ -20,6 +30,22 @@ export class AdaptersState {
     const adapter = await this.#engine.request('adapters.import', { projectId, path, modelId });
     this.list.apply(adapter);
     return adapter;
+  }
+
+  /** Asks again what the mixes of the project were made from. */
+  async loadMixes(): Promise<void> {
+    const { projectId } = this.list;
+    await this.mixes.ask(async () => (projectId === null ? {} : this.#engine.request('adapters.mixes', { projectId })));
+  }
+
+  /** Returns what a version was mixed from, or null where it is no mix. */
+  mixOf(id: string): MixOrigin | null {
+    return this.mixes.value?.[id] ?? null;
+  }
+
+  /** Mixes adapters into a new version. */
+  mix(request: MixRequest, signal: AbortSignal): Promise<MixedVersion> {
+    return this.#engine.request('adapters.mix', request, { signal });
   }
 
   /**

@@ -35,6 +35,7 @@ import { ProjectState } from './project.svelte.ts';
 import { Router } from './router.svelte.ts';
 import { RunsState } from './runs.svelte.ts';
 import { SampleProject } from './sample-project.svelte.ts';
+import { ServingState } from './serving.svelte.ts';
 import { ThemeState } from './theme.svelte.ts';
 
 /** Something else than the file of a data set that was moved, which a person has chosen in its place. */
@@ -59,6 +60,7 @@ export class Studio {
   readonly exports: ExportsState;
   readonly chat: ChatState;
   readonly playground: PlaygroundState;
+  readonly serving: ServingState;
   readonly sample: SampleProject;
   /** Says why the engine does not answer, or is null while it does. */
   engineProblem = $state.raw<ProblemValue | null>(null);
@@ -88,7 +90,8 @@ export class Studio {
     this.adapters = new AdaptersState(engine);
     this.exports = new ExportsState(engine);
     this.chat = new ChatState(engine);
-    this.playground = new PlaygroundState(this.chat);
+    this.playground = new PlaygroundState(this.chat, this.adapters);
+    this.serving = new ServingState(engine);
     this.sample = new SampleProject(engine);
     this.project = new ProjectState(engine, (id) => this.#openLists(id));
     announceEnds(engine, () => document.hasFocus());
@@ -104,7 +107,7 @@ export class Studio {
 
   /** Loads everything the frame shows, at the start and whenever the engine has come back. */
   async load(): Promise<void> {
-    await Promise.all([this.machine.load(), this.project.load(), this.sample.load()]);
+    await Promise.all([this.machine.load(), this.project.load(), this.sample.load(), this.serving.load()]);
     this.#openLists(this.project.current?.id ?? null);
     await this.runs.catchUp();
     await this.#tellNotices();

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { AdapterVersion, ExportRecord } from '../../../engine/contract.ts';
+import type { AdapterVersion, ExportRecord, MixOrigin } from '../../../engine/contract.ts';
 import { lineage, related } from './lineage.ts';
 
 const adapter = (id: string, runId: string | null, step: number | null): AdapterVersion =>
@@ -38,4 +38,45 @@ test('the line of a version leaves its siblings out', () => {
     'run:run',
     'version:late',
   ]);
+});
+
+const mixOf = (...parents: string[]): MixOrigin => ({
+  mix: { method: 'cat' },
+  parents: parents.map((adapterId) => ({ name: adapterId, weight: 1, adapterId })),
+});
+
+test('a mix hangs at each of its parents, one column behind them, and exports stand behind all', () => {
+  const mixes = { blend: mixOf('late', 'foreign', 'foreign'), twice: mixOf('blend', 'early'), loose: mixOf('elsewhere') };
+  const mixed = lineage(
+    // The newest first.
+    [
+      ...['twice', 'blend', 'loose', 'foreign'].map((id) => adapter(id, null, null)),
+      adapter('late', 'run', 20),
+      adapter('early', 'run', 10),
+    ],
+    [exported('one', 'twice'), exported('two', 'late')],
+    mixes,
+  );
+  const node = (id: string) => mixed.nodes.find(({ key }) => key === id)!;
+  expect(mixed.mixColumns).toBe(2);
+  expect([node('version:blend'), node('version:twice')]).toMatchObject([
+    { kind: 'mix', column: 3 },
+    { kind: 'mix', column: 4 },
+  ]);
+  expect([node('export:one').column, node('export:two').column]).toEqual([5, 5]);
+  const into = (key: string) => mixed.edges.filter(([, to]) => to === key).map(([from]) => from);
+  expect(into('version:blend')).toEqual(['version:late', 'version:foreign']);
+  expect(into('version:twice')).toEqual(['version:blend', 'version:early']);
+  // A mix whose parents are not in the project is what somebody gave us.
+  expect(into('version:loose')).toEqual(['base:base']);
+  expect(new Set(mixed.edges.map(String)).size).toBe(mixed.edges.length);
+  expect(new Set(mixed.nodes.map(({ row, column }) => `${row} ${column}`)).size).toBe(mixed.nodes.length);
+  expect(related(mixed, 'version:blend')).toEqual(
+    new Set(['version:blend', 'version:late', 'version:foreign', 'version:twice', 'export:one', 'run:run', 'base:base']),
+  );
+});
+
+test('folders that name each other as parents are drawn all the same', () => {
+  const circle = lineage([adapter('a', null, null), adapter('b', null, null)], [], { a: mixOf('b'), b: mixOf('a', 'b') });
+  expect(circle.nodes).toHaveLength(3);
 });
