@@ -49,7 +49,7 @@ const pages = {
     [
       'An exported folder says in `lowrank.json`, which is a `Manifest`, where it came from, how it was proved, and the hash of every file.',
     ],
-    [['engine/export/lineage.ts', 'Manifest']],
+    [['engine/export/manifest.ts', 'Manifest']],
   ),
   'database.md': await databasePage(),
 };

@@ -82,12 +82,19 @@ test('a model is served until Ctrl-C, with its token told once and kept nowhere'
   const pieces = [...streamed.matchAll(/"delta":\{(?:"role":"assistant",)?"content":("(?:[^"\\]|\\.)*")/g)];
   expect(pieces.map(([, text]) => JSON.parse(text!) as string).join('')).toBe('A lemon is yellow.');
   expect(pieces.length).toBeGreaterThan(3);
+  const schema = { type: 'object', properties: { colour: { enum: ['red', 'yellow'] } }, required: ['colour'] };
+  const format = { response_format: { type: 'json_schema', json_schema: { name: 'colour', schema } } };
+  const held = (await (await complete(endpoint, format)).json()) as Completion;
+  expect(held.choices[0]!.finish_reason).toBe('stop');
+  expect(['red', 'yellow']).toContain((JSON.parse(held.choices[0]!.message.content) as { colour: string }).colour);
+  const wrong = { response_format: { type: 'json_schema', json_schema: { name: 'colour', schema: { not: schema } } } };
+  expect(await (await complete(endpoint, wrong)).json()).toMatchObject({ error: { param: 'response_format' } });
   // This model's template writes no tools.
   const tools = [{ type: 'function', function: { name: 'weather' } }];
   expect(await (await complete(endpoint, { tools })).json()).toMatchObject({ error: { param: 'tools' } });
 
   const state = await client.request('serve.state', undefined);
-  expect(state).toMatchObject({ url: endpoint.url, answered: 4 });
+  expect(state).toMatchObject({ url: endpoint.url, answered: 5 });
   expect(JSON.stringify(state)).not.toContain(endpoint.token);
   const other = serve('--model', model);
   expect(await other.started).toMatchObject({ problem: { code: 'not-allowed' } });

@@ -50,7 +50,11 @@ export async function chatPrompt(messages: readonly ChatMessage[], tokenizer: To
   return tokenizer.encode(chatText(messages, tokenizer, asking));
 }
 
-function chatText(messages: readonly ChatMessage[], tokenizer: Tokenizer, { day, thinking = 'row', tools }: Asking = {}): string {
+function chatText(
+  messages: readonly ChatMessage[],
+  tokenizer: Tokenizer,
+  { day, thinking = 'row', tools }: Asking = {},
+): string {
   const template = openTemplate(tokenizer, { day });
   const asked = thinking === 'row' ? {} : thinkingVariables(template, thinking);
   const conversation = { messages, trained: messages.map(() => false), variables: asked, ...(tools && { tools }) };

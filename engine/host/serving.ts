@@ -4,9 +4,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import { basename, resolve } from 'node:path';
-import type { ChatPrompt, GenerateSettings, ModelAt, ServeRequest, ServeState, StartedEndpoint } from '../contract.ts';
+import type { ModelAt, ServeRequest, ServeState, StartedEndpoint } from '../contract.ts';
 import { logError, longestName, Problem, shown } from '../problem.ts';
 import type { Endpoint } from '../serve/endpoint.ts';
+import type { Asked, Served } from '../serve/routes.ts';
 import type { Asker, HostContext } from './context.ts';
 import { adapterAt, modelAt, weightedAdapter } from './job-inputs.ts';
 import type { ModelProcesses } from './model-processes.ts';
@@ -19,7 +20,7 @@ interface Serving {
 }
 
 /** Asks for one token, to find out whether the model, its chat template and its adapters fit before anybody is told a URL. */
-const trial: { readonly prompt: ChatPrompt; readonly settings: GenerateSettings } = {
+const trial: Asked = {
   prompt: { messages: [{ role: 'user', content: 'Hi' }] },
   settings: { maxTokens: 1, temperature: 0, topP: 1, topK: 0, seed: 0, ignoreStop: false },
 };
@@ -69,16 +70,14 @@ export class EndpointOfHost {
     const model = modelAt(store, ref);
     named.forEach(requireWeight);
     const adapters = named.map((adapter) => ({ ...adapter, name: weightedAdapter(store, adapter).name }));
-    const generate = (prompt: ChatPrompt, settings: GenerateSettings, signal: AbortSignal, onText?: (text: string) => void) =>
-      this.#processes.generate(
-        model,
-        { model, adapters: named.map((adapter) => adapterAt(store, adapter)), prompt, settings, streamId: randomUUID() },
-        signal,
-        ({ text }) => onText?.(text),
-      );
+    const generate: Served['generate'] = ({ prompt, settings, schema }, signal, onText) => {
+      const adapters = named.map((adapter) => adapterAt(store, adapter));
+      const asked = { model, adapters, prompt, settings, ...(schema !== undefined && { schema }) };
+      return this.#processes.generate(model, { ...asked, streamId: randomUUID() }, signal, ({ text }) => onText(text));
+    };
     const release = this.#processes.keep(model);
     try {
-      await generate(trial.prompt, trial.settings, asker.signal);
+      await generate(trial, asker.signal, () => {});
       const base = { name: nameOfModel(model), path: model.path };
       const name = servedName(base.name, adapters);
       const onActivity = () => {

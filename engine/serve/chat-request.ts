@@ -3,7 +3,7 @@
  * client sends beside it and changes nothing, such as `user`, is accepted.
  */
 import { randomInt } from 'node:crypto';
-import type { ChatMessage, ChatPrompt, GenerateSettings, ToolCall } from '../contract.ts';
+import type { ChatMessage, ChatPrompt, GenerateSettings, JsonSchema, ToolCall } from '../contract.ts';
 import { nearestWord } from '../nearest-word.ts';
 import { shown } from '../problem.ts';
 import { type ApiError, wrongField } from './api-error.ts';
@@ -12,6 +12,8 @@ export interface ChatRequest {
   readonly model: string;
   readonly prompt: ChatPrompt;
   readonly settings: GenerateSettings;
+  /** Holds the schema that the answer is held to, if there is one. */
+  readonly schema?: JsonSchema;
   readonly stream: boolean;
   /** Says whether a stream ends with a piece that has the counts of tokens. */
   readonly includeUsage: boolean;
@@ -68,10 +70,13 @@ export function readChatRequest(body: Fields): ChatRequest {
   const tools = choice === 'none' ? [] : listOf(body, 'tools').map(toolOf);
   const messages = listOf(body, 'messages').map(messageOf);
   if (messages.length === 0) throw wrongField('messages', `'messages' must be a list of at least one message.`);
-  requireText(body['response_format']);
+  const schema = schemaOf(body['response_format']);
+  if (schema !== undefined && tools.length > 0)
+    throw unsupported('response_format', `with 'tools' it is only of the type 'text', because a call is no such document`);
   return {
     model: textOf(body['model'], 'model'),
     prompt: { messages, ...(tools.length > 0 && { tools }) },
+    ...(schema !== undefined && { schema }),
     settings: {
       maxTokens: maxTokens(body),
       temperature: numberOf(body, 'temperature', { otherwise: 1, most: 2 }),
@@ -161,15 +166,22 @@ function stopTexts(value: unknown): readonly string[] {
   throw wrongField('stop', `'stop' must be a text or a list of up to ${mostStops}, each of 1 to ${longestStop} characters.`);
 }
 
-function requireText(value: unknown): void {
-  const format = value === null || value === undefined ? 'text' : fieldsOf(value, 'response_format')['type'];
-  if (format === 'text') return;
-  if (typeof format !== 'string') throw wrongField('response_format.type', `'response_format' must have a 'type'.`);
-  throw wrongField(
-    'response_format',
-    `'response_format' of the type '${shown(format, 100)}' is not supported by this endpoint; 'text' is.`,
-    'unsupported_parameter',
-  );
+/** Returns the schema that the answer is held to, or undefined where it is any text. */
+function schemaOf(value: unknown): JsonSchema | undefined {
+  const format = fieldsOf(value ?? { type: 'text' }, 'response_format');
+  switch (format['type']) {
+    case 'text':
+      return undefined;
+    case 'json_object':
+      return { type: 'object' };
+    case 'json_schema': {
+      const at = 'response_format.json_schema';
+      const { schema } = fieldsOf(format['json_schema'], at);
+      return typeof schema === 'boolean' ? schema : fieldsOf(schema, `${at}.schema`);
+    }
+    default:
+      throw unsupported('response_format.type', `'text', 'json_object' and 'json_schema' are`);
+  }
 }
 
 function toolChoice(value: unknown): 'auto' | 'none' {

@@ -3,10 +3,10 @@ import { type IncomingHttpHeaders, request as send } from 'node:http';
 import { connect, type AddressInfo, createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { ChatPrompt, GenerateResult, GenerateSettings } from '../contract.ts';
+import type { GenerateResult } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { type Endpoint, type EndpointOptions, openEndpoint } from './endpoint.ts';
-import { routes, type Served } from './routes.ts';
+import { type Asked, routes, type Served } from './routes.ts';
 
 const result = (text: string, more: Partial<GenerateResult> = {}): GenerateResult => ({
   ...{ text, tokens: [5, 6, 2], promptTokens: [1, 2, 3, 4], notes: [], ended: 'stop' },
@@ -17,13 +17,13 @@ const result = (text: string, more: Partial<GenerateResult> = {}): GenerateResul
 class Model implements Served {
   readonly name = 'tiny';
   readonly created = 1;
-  readonly asked: { prompt: ChatPrompt; settings: GenerateSettings; signal: AbortSignal }[] = [];
+  readonly asked: (Asked & { signal: AbortSignal })[] = [];
   say: (signal: AbortSignal, onText: (text: string) => void) => Promise<GenerateResult> = (_, onText) => {
     for (const text of ['A lemon', ' is yellow.']) onText(text);
     return Promise.resolve(result('A lemon is yellow.'));
   };
-  generate(prompt: ChatPrompt, settings: GenerateSettings, signal: AbortSignal, onText: (text: string) => void) {
-    this.asked.push({ prompt, settings, signal });
+  generate(asked: Asked, signal: AbortSignal, onText: (text: string) => void) {
+    this.asked.push({ ...asked, signal });
     return this.say(signal, onText);
   }
   /** Answers only when nobody waits any more. */
@@ -315,6 +315,18 @@ describe('an answer', () => {
     ]);
   });
 
+  it('is held to a schema', async () => {
+    await opened();
+    const schema = { type: 'object', properties: { a: { type: 'integer' } } };
+    await complete({ response_format: { type: 'json_schema', json_schema: { name: 'a', strict: true, schema } } });
+    await complete({ response_format: { type: 'json_object' } });
+    await complete({ response_format: { type: 'text' } });
+    expect(model.asked.map((asked) => asked.schema)).toEqual([schema, { type: 'object' }, undefined]);
+    model.say = () => Promise.reject(new Problem('request-invalid', "'not' at /not is not supported.", 'Leave it out.'));
+    const refused = await complete({ response_format: { type: 'json_schema', json_schema: { schema: { not: {} } } } });
+    expect(refused).toMatchObject({ status: 400, error: { param: 'response_format', code: 'unsupported_parameter' } });
+  });
+
   it('has calls where it calls the tools that were offered', async () => {
     await opened();
     const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }];
@@ -340,7 +352,13 @@ describe('an answer', () => {
     [{ presence_penalty: 0.5 }, 'presence_penalty', 'unsupported_parameter'],
     [{ functions: [] }, 'functions', 'unsupported_parameter'],
     [{ tool_choice: 'required' }, 'tool_choice', 'unsupported_parameter'],
-    [{ response_format: { type: 'json_object' } }, 'response_format', 'unsupported_parameter'],
+    [{ response_format: { type: 'grammar' } }, 'response_format.type', 'unsupported_parameter'],
+    [{ response_format: { type: 'json_schema' } }, 'response_format.json_schema', 'invalid_value'],
+    [
+      { response_format: { type: 'json_object' }, tools: [{ type: 'function', function: { name: 'f' } }] },
+      'response_format',
+      'unsupported_parameter',
+    ],
     [{ temprature: 1 }, 'temprature', 'unknown_parameter'],
     [{ constructor: 1 }, 'constructor', 'unknown_parameter'],
     [{ temperature: 3 }, 'temperature', 'invalid_value'],

@@ -1,6 +1,6 @@
 /** Lists the routes of the endpoint. A path is compared as a whole, so nothing of it ever names a file. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { ChatPrompt, GenerateResult, GenerateSettings } from '../contract.ts';
+import type { GenerateResult } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { ApiError, ofProblem, wrongField } from './api-error.ts';
 import { readJson } from './body.ts';
@@ -9,18 +9,16 @@ import { type ChatRequest, readChatRequest } from './chat-request.ts';
 import type { Limits } from './limits.ts';
 import type { Turns } from './turns.ts';
 
+/** Holds what the model is asked. */
+export type Asked = Pick<ChatRequest, 'prompt' | 'settings' | 'schema'>;
+
 /** Holds what is served: a model with its adapters under one name. */
 export interface Served {
   /** Gives the name that clients ask for as `model`. */
   readonly name: string;
   /** Gives the time in seconds at which it was first served. */
   readonly created: number;
-  generate(
-    prompt: ChatPrompt,
-    settings: GenerateSettings,
-    signal: AbortSignal,
-    onText: (text: string) => void,
-  ): Promise<GenerateResult>;
+  generate(asked: Asked, signal: AbortSignal, onText: (text: string) => void): Promise<GenerateResult>;
 }
 
 /** Holds one request with all that a route needs. */
@@ -70,7 +68,7 @@ async function completeChat({ request, response, served, turns, limits, gone }: 
   try {
     await turns.take(gone, async () => {
       const { signal, end } = within(limits.answerMs, gone);
-      const generated = served.generate(asked.prompt, asked.settings, signal, (text) => answer.piece(text));
+      const generated = served.generate(asked, signal, (text) => answer.piece(text));
       try {
         answer.end(await generated);
       } finally {
@@ -91,7 +89,7 @@ function within(milliseconds: number, gone: AbortSignal): { readonly signal: Abo
 }
 
 /** Says why an answer failed, or returns null for a fault of ours. */
-function refusalOf(error: unknown, { prompt }: ChatRequest, { answerMs }: Limits): ApiError | null {
+function refusalOf(error: unknown, { prompt, schema }: ChatRequest, { answerMs }: Limits): ApiError | null {
   if (error instanceof ApiError) return error;
   if (!(error instanceof Problem)) return null;
   if (error.code === 'stopped')
@@ -106,5 +104,7 @@ function refusalOf(error: unknown, { prompt }: ChatRequest, { answerMs }: Limits
       `The chat template of this model writes no tools, or not these messages: ${error.message}`,
       'unsupported_parameter',
     );
+  if (schema !== undefined && (error.code === 'request-invalid' || error.code === 'tokenizer-unsupported'))
+    return wrongField('response_format', `${error.message} ${error.hint}`, 'unsupported_parameter');
   return ofProblem(error);
 }
