@@ -23,7 +23,8 @@ import { convertRows, splitRows } from './write-rows.ts';
 export const data: Command = {
   usage: [
     `render|check|stats|split|convert ${dataUsage} [--map question=COLUMN,answer=COLUMN]`,
-    `for render, check and stats: --model PATH [--accept-field NAME]... [--max-length N] ${rowUsage} [--date YYYY-MM-DD] [--eval FILE...]`,
+    `for render, check and stats: --model PATH [--accept-field NAME]... [--max-length N] ${rowUsage} [--date YYYY-MM-DD]`,
+    'for check: [--eval FILE...]',
     'for split: --fraction 0.1 [--seed 0] [--by COLUMN] [--format jsonl|parquet]',
     'for split and convert: --out DIR|FILE.jsonl|FILE.parquet [--deduplicate] [--replace]',
   ].join('; '),

@@ -4,7 +4,11 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readGguf } from '../formats/gguf.ts';
 import { reportOfRows } from '../testing/report-of-rows.ts';
+import { mappedRow } from '../mapped-text.ts';
+import type { AskedSet } from './checks/check.ts';
+import { readAs } from './checks/columns.ts';
 import { contentOf, detectFormat } from './content.ts';
+import { readMapping } from './mapping.ts';
 import type { RowReading, TokenRow } from './row.ts';
 import { type DataRows, readRows } from '../testing/read-rows.ts';
 import { openTokenizer, type Tokenizer } from './tokenizer.ts';
@@ -128,6 +132,74 @@ test('a question is refused where it may need another column, and where it is no
   expect(rows[2]).toMatch(/^data-empty: .*line 3: 'answer' is empty/);
   expect(rows[3]).toMatch(/assistant\n3</);
   for (const row of rows.slice(4)) expect(row).toMatch(/^format-unknown/);
+});
+
+test.each([
+  [{ instruction: 'Who?', response: 'Ada', context: 'A.' }, 'question={context} {instruction},answer=response'],
+  [{ input: 'Who?', output: 'Ada', passage: 'A.' }, 'question={passage} {input},answer=output'],
+  [{ question: 'Who?', answer: 'Ada', context: 'A.', options: ['a'] }, 'question={context} {options} {question},answer=answer'],
+  [
+    { id: '1', question: 'Who?', context: 'A.', answers: { text: ['Ada'], answer_start: [0] } },
+    'question={context} {question},answer=answers.text[0]',
+  ],
+  [{ question: 'Who?', reply: { text: 'Ada' }, context: 'A.' }, 'question={context} {question},answer=reply.text'],
+])('the mapping that is advised for %j gives the answer with what the question needs', async (row, mapping) => {
+  const [said] = await texts([row]);
+  expect(said).toContain(`--map "${mapping}"`);
+  expect(turns(mappedRow(row, readMapping(mapping)))).toEqual([
+    expect.stringMatching(/^user: A\. .*Who\?$/) as unknown,
+    'assistant!: Ada',
+  ]);
+});
+
+test('a column that is null is named, by the row and by what rows are read as', async () => {
+  const rows = [
+    { question: null, answer: 'b' },
+    { question: 'a', answer: null },
+    { Prompt: null, Response: 'b' },
+    { prompt: 'a', completion: null },
+    { question: null, answer: null },
+    { messages: null },
+    { text: null, label: 1 },
+  ];
+  const found = await read(rows);
+  const names = ['question', 'answer', 'Prompt', 'completion', 'question', 'messages', 'text'];
+  expect(found.rows.map((row) => ('problem' in row ? row.problem.message.replace(/^.*: /, '') : ''))).toEqual(
+    names.map((name) => `'${name}' is null.`),
+  );
+  expect(new Set(found.formats.map(({ why }) => why))).toEqual(new Set(names.map((name) => `'${name}' is null`)));
+  // Tables merged from several sources fill in what a row lacks.
+  expect((await texts([{ prompt: null, completion: null, ticket: 'a', reply: 'b' }]))[0]).toContain(
+    'question=ticket,answer=reply',
+  );
+});
+
+test('a column that the answer may need is warned of where it is not used', async () => {
+  const about = async (row: object) => {
+    const found = await read([row, row]);
+    return reportOfRows(found, [], 1024, model).checks.find(({ name }) => name === 'unused-columns');
+  };
+  const warned = {
+    severity: 'warning',
+    detail: expect.stringContaining("'context' may hold what the answers are about") as unknown,
+  };
+  expect(await about({ prompt: 'Who?', completion: 'Ada', context: 'Ada wrote it.' })).toMatchObject(warned);
+  expect(await about({ instruction: 'Who?', output: 'Ada', context: 'Ada wrote it.' })).toMatchObject(warned);
+  expect(await about({ prompt: 'Who?', completion: 'Ada', id: 3 })).toMatchObject({ severity: 'passed' });
+});
+
+test('rows of one format are counted together, by whatever it was recognized', async () => {
+  const { formats } = await read([{ messages }, { prompt: [asked], completion: [answered] }, { text: 'a' }]);
+  expect(readAs.ask({ formats, files: [] } as unknown as AskedSet)).toMatchObject({
+    title: 'Read as chat messages (2) and raw text (1)',
+  });
+});
+
+test('turns of from and value are read in a column of messages too', () => {
+  const said = ['user: Say yes', 'assistant!: Oui'];
+  expect(turns({ messages: conversations })).toEqual(said);
+  expect(turns({ prompt: conversations.slice(0, 1), completion: conversations.slice(1) })).toEqual(said);
+  expect(() => turns({ messages: [asked, { from: 'gpt', value: 'Oui' }] })).toThrow(/message 2 has the role nothing/);
 });
 
 test('a part that is no text is refused with what to do about its type', async () => {
@@ -527,8 +599,8 @@ test('columns that nothing is read from are counted and listed once, also those 
   expect(checks.find(({ title }) => title.startsWith('Columns not used'))).toMatchObject({
     severity: 'passed',
     title:
-      'Columns not used: `id` (4 rows), `a`b` (1), `constructor` (1), `messages[].content[].cache_control` (1), ' +
-      '`messages[].name` (1), `parallel_tool_calls` (1), `source` (1), `text` (1)',
+      "Columns not used: 'id' (4 rows), 'a`b' (1), 'constructor' (1), 'messages[].content[].cache_control' (1), " +
+      "'messages[].name' (1), 'parallel_tool_calls' (1), 'source' (1), 'text' (1)",
     detail: 'They change nothing of what is trained.',
     rows: [],
   });

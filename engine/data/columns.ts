@@ -4,12 +4,15 @@
  * files.
  */
 import { Problem } from '../problem.ts';
+import { mappingText } from './mapping.ts';
+import { isMissing } from './values.ts';
 
 /** A refusal says why a column is not accepted. `{}` in its texts stands for the column's name. */
 interface Refusal {
   /** Says what the column means here. It follows "the row has '{}': ". */
   readonly why: string;
-  readonly hint: string;
+  /** Says what to do. It may depend on the other columns of the row. */
+  readonly hint: string | ((row: Fields) => string);
   /** Returns whether a value changes the row. Without this function every value that is not empty does. */
   readonly changes?: (value: unknown) => boolean;
   /** Is true where an empty value, such as `[]` or an empty text, changes the row too. Null never does. */
@@ -44,9 +47,9 @@ export function checkColumns(value: Fields, table: ColumnTable, { where, path }:
     const read = table.used.get(fold(name));
     if (read?.includes(name) === true) continue;
     const refusal = refusalOf(name, value[name], table.refused);
-    if (refusal !== null) throw refused(where, name, refusal);
+    if (refusal !== null) throw refused(where, name, refusal, value);
     if (isEmpty(value[name])) continue;
-    if (read !== undefined) throw refused(where, name, misspelt(read[0]!));
+    if (read !== undefined) throw refused(where, name, misspelt(read[0]!), value);
     unused.add(`${path}${name}`);
   }
 }
@@ -57,7 +60,7 @@ export function checkColumns(value: Fields, table: ColumnTable, { where, path }:
  */
 export function preferenceProblem(value: Fields): Problem | null {
   const name = Object.keys(value).find((key) => refusalOf(key, value[key], preferenceColumns) !== null);
-  return name === undefined ? null : refused('the row', name, preference);
+  return name === undefined ? null : refused('the row', name, preference, value);
 }
 
 function refusalOf(name: string, value: unknown, refused: ColumnTable['refused']): Refusal | null {
@@ -75,9 +78,13 @@ function fold(name: string): string {
   return name.toLowerCase().replace(/[-_ ]/g, '');
 }
 
-function refused(where: string, name: string, { why, hint }: Refusal): Problem {
+function refused(where: string, name: string, { why, hint }: Refusal, value: Fields): Problem {
   const written = (text: string) => text.replaceAll('{}', name);
-  return new Problem('format-unsupported', `${where} has '${name}': ${written(why)}`, written(hint));
+  return new Problem(
+    'format-unsupported',
+    `${where} has '${name}': ${written(why)}`,
+    written(typeof hint === 'string' ? hint : hint(value)),
+  );
 }
 
 /** Returns whether a value is empty. JSON text counts too, because tools are often stored that way. */
@@ -247,9 +254,18 @@ const plainThoughts = refusals(reasoningColumns, {
 });
 
 /** These columns hold what a question is about. Where they stand in it differs between data sets. */
-const besideQuestion = refusals(['context', 'contexts', 'passage', 'document', 'background', 'choices', 'options'], {
+export const materialColumns: readonly string[] = [
+  'context',
+  'contexts',
+  'passage',
+  'document',
+  'background',
+  'choices',
+  'options',
+];
+const besideQuestion = refusals(materialColumns, {
   why: 'the question may need it, and where it stands in the question is not known.',
-  hint: `Say it in a mapping, such as --map "question={{}} {question},answer=answer", or remove '{}'.`,
+  hint: (row) => `Say it in a mapping, such as ${mapOption(row, questionColumnsOf(row)!)}, or remove '{}'.`,
 });
 
 const everyRow = [...preferenceColumns, ...media, ...rowWeight, ...rowTrained, ...maskBesideText, ...namedVerdict];
@@ -292,11 +308,28 @@ export interface QuestionColumns {
  * `Instruction` and `Response`. Returns null where there are several of either, because then it is not clear which are meant.
  */
 export function questionColumnsOf(row: Fields): QuestionColumns | null {
+  const columns = namedQuestion(row);
+  return columns === null || isMissing(row[columns.question]) || isMissing(row[columns.answer]) ? null : columns;
+}
+
+/** Returns what `questionColumnsOf` does, and also columns whose value is null. */
+export function namedQuestion(row: Fields): QuestionColumns | null {
   const [question, answer] = [questionNames, answerNames].map((names) => {
     const found = Object.keys(row).filter((name) => names.has(name.toLowerCase()));
-    return found.length === 1 && row[found[0]!] !== null && row[found[0]!] !== undefined ? found[0] : undefined;
+    return found.length === 1 ? found[0] : undefined;
   });
   return question === undefined || answer === undefined ? null : { question, answer };
+}
+
+/**
+ * Returns the option of a command that maps a question and its answer. The question begins with the columns of the row that it may
+ * need, such as `context`.
+ */
+export function mapOption(row: Fields, { question, answer }: QuestionColumns): string {
+  const material = Object.keys(row).filter((name) => materialColumns.includes(name.toLowerCase()) && !isEmpty(row[name]));
+  const template = [...material, question].map((name) => `{${name}}`).join(' ');
+  const mapping = mappingText({ question: material.length === 0 ? question : { template }, answer, system: null });
+  return /^[\w=,.-]+$/.test(mapping) ? `--map ${mapping}` : `--map "${mapping}"`;
 }
 
 /** Returns the table of columns of a row with this question and answer. `plain` is true for a model without a chat template. */

@@ -13,6 +13,8 @@ import {
   askColumns,
   messageColumns,
   partColumns,
+  mapOption,
+  namedQuestion,
   preferenceProblem,
   questionColumnsOf,
   questionTable,
@@ -27,7 +29,6 @@ import {
 import { foreignProblem } from './foreign-shapes.ts';
 import { guessOfRow } from './guess-mapping.ts';
 import { JsonNumber } from './json-numbers.ts';
-import { mappingText } from './mapping.ts';
 import type { Tokenizer } from './tokenizer.ts';
 import { mediaParts } from './media.ts';
 import { invalid, isMissing, shown, text, textOrNumber, wellFormed, written } from './values.ts';
@@ -162,18 +163,30 @@ export function isAsked(promptFormat: RowSettings['promptFormat'], tokenizer: To
 const knownColumns = ['messages', 'conversations', 'instruction', 'output', 'prompt', 'completion', 'text', 'input_ids'];
 
 function unknownFormat(value: Fields): Problem {
+  const without = nullColumnOf(value);
+  if (without !== null) return new Problem('data-invalid', `'${without}' is null.`, `Write its text, or leave the row out.`);
   const guess = guessOfRow(value);
   const names = Object.keys(value).map((key) => `'${key.slice(0, 40)}'`);
-  const without = knownColumns.find((name) => value[name] === null);
-  if (without !== undefined && (guess === null || knownColumns.includes(guess.question)))
-    return new Problem('data-invalid', `'${without}' is null.`, `Write its text, or leave the row out.`);
   return new Problem(
     'format-unknown',
     `the row has none of the known columns, only ${names.slice(0, 8).join(', ') || 'nothing'}.`,
     guess === null
-      ? 'Known are messages, conversations, instruction and output, prompt and completion, question and answer, text, input_ids; --map says what others mean.'
-      : `To train '${guess.answer}' as the answer to '${guess.question}', say so: --map ${mappingText({ ...guess, system: null })}.`,
+      ? 'Known are messages, conversations, instruction and output, prompt and completion, question and answer, text, input_ids; a mapping says what others mean.'
+      : `To train '${guess.answer}' as the answer to '${guess.question}', say so in a mapping, such as ${mapOption(value, guess)}.`,
   );
+}
+
+/**
+ * Returns the column of a row of no format by which it would be recognized if that were not null. Returns null where there is
+ * none, or where other columns are likely to be the question and the answer.
+ */
+export function nullColumnOf(value: Fields): string | null {
+  const columns = namedQuestion(value);
+  const empty = columns === null ? [] : [columns.question, columns.answer].filter((name) => isMissing(value[name]));
+  if (empty.length === 1) return empty[0]!;
+  const guess = guessOfRow(value);
+  const without = empty[0] ?? knownColumns.find((name) => value[name] === null);
+  return without !== undefined && (guess === null || knownColumns.includes(guess.question)) ? without : null;
 }
 
 // ── Conversations ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -288,16 +301,20 @@ function turnsOf(value: Fields, name: string, dialect: Dialect, unused: Set<stri
       `'${name}' is ${Array.isArray(entries) ? 'an empty list' : 'not a list of messages'}.`,
       'A conversation is a list of {"role", "content"}.',
     );
+  const first = entries[0] as Fields | null;
+  // ShareGPT's turns may stand in any of the columns.
+  const isShareGpt = typeof first === 'object' && isMissing(first?.['role']) && !isMissing(first?.['from']);
+  const { columns, ...read } = isShareGpt ? shareGpt : dialect;
   return entries.map((entry: unknown, i): Turn => {
     // A row may have two lists of messages, so the message names its column.
     const where = `message ${i + 1}${name === 'prompt' || name === 'completion' ? ` of '${name}'` : ''}`;
     if (typeof entry !== 'object' || entry === null)
       throw invalid(`${where} is not an object.`, 'A message is {"role", "content"}.');
     const fields = entry as Fields;
-    checkColumns(fields, dialect.columns, { where, path: `${name}[].` }, unused);
-    const said = dialect.role(fields, where);
+    checkColumns(fields, columns, { where, path: `${name}[].` }, unused);
+    const said = read.role(fields, where);
     const role = said === 'call' ? 'assistant' : said;
-    const content = dialect.content(fields, where);
+    const content = read.content(fields, where);
     const calls = callsOf(fields, where);
     // An answer that calls a tool may be without content.
     const parts = isMissing(content) && calls.length > 0 ? [] : partsOf(content, where);

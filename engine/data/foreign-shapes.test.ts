@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { detectFormat } from './content.ts';
+import { columnsOf } from './fields.ts';
 import { foreignProblem } from './foreign-shapes.ts';
 import { formatReason } from './format-reason.ts';
 
@@ -17,6 +21,17 @@ test.each([
   expect(foreignProblem(value)?.message).toContain(what);
   expect(detectFormat(value)).toBeNull();
   expect(formatReason(value)).toMatchObject({ name: null, why: expect.stringContaining(what) as unknown });
+});
+
+test('an answer of the data viewer is read as its rows, however its features are written', async () => {
+  const path = join(mkdtempSync(join(tmpdir(), 'lowrank-viewer-')), 'rows.json');
+  const answer = { features: [{ feature_idx: 0, name: 'prompt' }], rows: [{ row_idx: 0, row: rows[0] }], num_rows_total: 1 };
+  for (const text of [JSON.stringify(answer), JSON.stringify(answer, null, 2)]) {
+    writeFileSync(path, text);
+    const { reason } = await columnsOf(path);
+    expect(reason).toMatch(/a row as the data viewer of Hugging Face returns it/);
+  }
+  rmSync(dirname(path), { recursive: true });
 });
 
 test.each([

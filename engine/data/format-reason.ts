@@ -1,5 +1,5 @@
 /** Explains in words which format a row has and how it was recognized. */
-import { detectFormat } from './content.ts';
+import { detectFormat, nullColumnOf } from './content.ts';
 import { type Fields, preferenceProblem, questionColumnsOf } from './columns.ts';
 import { foreignShape } from './foreign-shapes.ts';
 import { guessOfRow } from './guess-mapping.ts';
@@ -44,6 +44,8 @@ function looksLike(row: Fields): string {
   const foreign = foreignShape(row);
   if (foreign !== null) return `it is ${foreign.what}`;
   if (preferenceProblem(row) !== null) return 'rows are preference pairs, with answers to be compared';
+  const without = nullColumnOf(row);
+  if (without !== null) return `'${without}' is null`;
   if ('label' in row || 'labels' in row) return "rows have a 'label' and no answer to learn";
   const guess = guessOfRow(row);
   if (guess === null) return 'no column has a name that is known';

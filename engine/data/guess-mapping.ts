@@ -28,11 +28,21 @@ export function guessMapping(columns: DataColumns['columns']): DataColumns['gues
   return { answer, question: rest(find(names.question)), system: rest(find(names.system)) };
 }
 
-/** Returns the guess for one row, or null where its names do not show a question and an answer. */
+/**
+ * Returns the guess for one row, or null where its names do not show a question and an answer. Columns that are null are not chosen.
+ * Where a column holds its text in a field of its own, that is named, such as `answers.text[0]`.
+ */
 export function guessOfRow(
   row: Readonly<Record<string, unknown>>,
 ): { readonly question: string; readonly answer: string } | null {
-  const columns = Object.entries(row).map(([name, value]) => ({ name, example: fieldText(value) }));
-  const { question, answer } = guessMapping(columns);
-  return question === null || answer === null ? null : { question, answer };
+  const given = Object.entries(row).filter(([, value]) => value !== null && value !== undefined);
+  const { question, answer } = guessMapping(given.map(([name, value]) => ({ name, example: fieldText(value) })));
+  if (question === null || answer === null) return null;
+  return { question: textIn(question, row[question]), answer: textIn(answer, row[answer]) };
+}
+
+/** Returns the path of the text in a column such as the `answers` of SQuAD, or the column itself. */
+function textIn(name: string, value: unknown): string {
+  if (typeof value !== 'object' || value === null || !('text' in value)) return name;
+  return Array.isArray(value.text) ? `${name}.text[0]` : `${name}.text`;
 }

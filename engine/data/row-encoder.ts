@@ -141,9 +141,9 @@ export class RowEncoder {
   }
 
   async #conversation(conversation: Conversation, tokenizer: Tokenizer): Promise<(Encoded & Partial<TokenRow>)[]> {
+    const { template, variables } = this.#openTemplate(tokenizer);
     this.#ends ??= new EndTokens(tokenizer);
     this.#special ??= new SpecialTokensInText(tokenizer);
-    const { template, variables } = this.#openTemplate(tokenizer);
     const asked = { ...conversation, variables: { ...conversation.variables, ...variables } };
     const tools = this.#keepText && conversation.tools !== undefined ? { tools: conversation.tools } : {};
     const { examples, leftOut, skippedTurns } = renderConversation(template, asked, this.#ends, this.#settings);

@@ -261,7 +261,7 @@ describe('what a check of the data warns of', () => {
     expect(
       said('1 row with messages that the chat template leaves out, whole or in part. Left out are messages of the role system'),
     ).toHaveLength(1);
-    expect(said('Columns not used: `note` (1 row). They change nothing of what is trained.')).toHaveLength(1);
+    expect(said("Columns not used: 'note' (1 row). They change nothing of what is trained.")).toHaveLength(1);
   });
 
   it('is not said where there is nothing of it', async () => {

@@ -1,6 +1,6 @@
 /** Checks for columns that are not used, and for columns with the same value in nearly all rows. */
 import { Column } from '../column.ts';
-import type { Fields } from '../columns.ts';
+import { type Fields, materialColumns } from '../columns.ts';
 import { changedSentence } from '../row-files.ts';
 import type { RepeatedValue, UnusedColumn } from '../row.ts';
 import { majorityOf } from './answers.ts';
@@ -85,7 +85,7 @@ export const repeatedValues: SetCheck = {
   why: 'A column that says the same in every row may be another one than was meant, and it takes tokens of every row.',
   ask: ({ repeated }) =>
     repeated.map(({ column, value, rows, of, part }) => ({
-      title: `\`${column.slice(0, maxNameLength)}\` is the same in ${percentOf(rows, of)} of the rows`,
+      title: `'${column.slice(0, maxNameLength)}' is the same in ${percentOf(rows, of)} of the rows`,
       detail: `${rows} of ${of}${part === undefined ? '' : ` of ${part}`} have ${value === '' ? 'an empty text' : JSON.stringify(value)}. That is right where it is an instruction for all of them.`,
     })),
 };
@@ -93,19 +93,28 @@ export const repeatedValues: SetCheck = {
 export const unusedColumns: SetCheck = {
   ...{ looksAt: 'set', name: 'unused-columns', severity: 'note', fix: { kind: 'map' } },
   why: 'What is in them is never seen by the model, so an answer that needs it is learned as a guess.',
-  ask: ({ unused }) => (unused.length === 0 ? null : { severity: 'passed', ...unusedFinding(unused) }),
+  ask: ({ unused }) => (unused.length === 0 ? null : unusedFinding(unused)),
 };
 
-/** Says which columns nothing is read from. */
-export function unusedFinding(unused: readonly UnusedColumn[]): { readonly title: string; readonly detail: string } {
-  return { title: `Columns not used: ${columnList(unused)}`, detail: 'They change nothing of what is trained.' };
+/** Says which columns nothing is read from. It is a warning where the answers may be about what stands in one of them. */
+export function unusedFinding(unused: readonly UnusedColumn[]): {
+  readonly severity: 'warning' | 'passed';
+  readonly title: string;
+  readonly detail: string;
+} {
+  const title = `Columns not used: ${columnList(unused)}`;
+  const detail = 'They change nothing of what is trained.';
+  const material = unused.find(({ name }) => materialColumns.includes(name.toLowerCase()));
+  if (material === undefined) return { severity: 'passed', title, detail };
+  const advice = `'${material.name}' may hold what the answers are about: unless the prompt has it too, say in a mapping where it stands.`;
+  return { severity: 'warning', title, detail: `${detail} ${advice}` };
 }
 
 /** Lists columns with the number of rows that have each. */
 function columnList(unused: readonly UnusedColumn[]): string {
   const named = unused.slice(0, maxColumnsNamed).map((column, i) => {
     const what = i === 0 ? ` ${column.rows === 1 ? 'row' : 'rows'}` : '';
-    return `\`${column.name.slice(0, maxNameLength)}\` (${column.rows}${what})`;
+    return `'${column.name.slice(0, maxNameLength)}' (${column.rows}${what})`;
   });
   const more = unused.length - named.length;
   return `${named.join(', ')}${more === 0 ? '' : ` and ${more} more`}`;
@@ -118,7 +127,12 @@ export const readAs: SetCheck = {
   ask: ({ formats, files }) => {
     if (formats.length === 0 && files.length === 0) return null;
     const known = formats.filter(({ name }) => name !== null);
-    const named = known.map(({ name, rows }) => (known.length === 1 ? name! : `${name} (${rows})`));
+    // Rows of one format may be recognized by several reasons.
+    const counts = [...Map.groupBy(known, ({ name }) => name)].map(([name, of]) => [
+      name,
+      of.reduce((sum, { rows }) => sum + rows, 0),
+    ]);
+    const named = counts.map(([name, rows]) => (counts.length === 1 ? String(name) : `${name} (${rows})`));
     const title = known.length === 0 ? 'No row is of a known format' : `Read as ${new Intl.ListFormat('en').format(named)}`;
     const reasons = formats.map(({ name, why, rows }) => {
       if (formats.length === 1) return why;

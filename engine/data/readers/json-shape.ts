@@ -40,7 +40,7 @@ export function jsonShape({ head, ending }: Source): JsonShape | null {
   const alone = first.end !== null && head.isWhole && text.slice(first.end).trim() === '';
   if (rows > 0 && !(alone && isWrapper(parsed(text)))) return { kind: 'lines' };
   if (bracketed.has(ending) && !isObject(parsed(text.slice(0, first.end ?? 0)))) return null;
-  const list = first.lists.find(({ field }) => !listsInRows.has(field));
+  const list = first.lists.find(({ field }, _, all) => !listsInRows.has(field) && !(field === 'features' && all.some(isRows)));
   const wrapped = (): JsonShape | null =>
     list === undefined
       ? null
@@ -70,8 +70,16 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 /** Returns whether exactly one field of an object is a list of objects that is not a usual field of a row. */
 function isWrapper(value: unknown): boolean {
   if (!isObject(value)) return false;
-  const lists = Object.entries(value).filter(([, entry]) => Array.isArray(entry) && isObject(entry[0]));
-  return lists.length === 1 && !listsInRows.has(lists[0]![0]);
+  const lists = Object.entries(value).flatMap(([field, entry]) =>
+    Array.isArray(entry) && isObject(entry[0]) ? [{ field }] : [],
+  );
+  const [list, other] = lists.some(isRows) ? lists.filter(({ field }) => field !== 'features') : lists;
+  return list !== undefined && other === undefined && !listsInRows.has(list.field);
+}
+
+/** Returns whether a field has the rows in an answer of the data viewer of Hugging Face, whose `features` describe their columns. */
+function isRows({ field }: { readonly field: string }): boolean {
+  return field === 'rows';
 }
 
 interface FirstObject {
