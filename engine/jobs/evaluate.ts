@@ -36,7 +36,11 @@ export async function runEvaluate(spec: EvaluateSpec, port: JobPort): Promise<Ev
   const byAnswer = chosen.filter((one): one is AnswerEvaluator => one.needs === 'answers');
   const choice = chosen.find(({ needs }) => needs === 'likelihoods');
   if (choice !== undefined)
-    throw new Problem('request-invalid', `The evaluator '${choice.name}' is for comparisons.`, 'Ask for an evaluation of contestants.');
+    throw new Problem(
+      'request-invalid',
+      `The evaluator '${choice.name}' is for comparisons.`,
+      'Ask for an evaluation of contestants.',
+    );
   const given = spec.adapterPath === null ? [] : [{ path: spec.adapterPath, weight: 1, ...recordedOf(spec) }];
   const opened = openAdapted(openModel(spec.model.path, spec.model.acceptFields), given);
   const { model, notes } = opened;
