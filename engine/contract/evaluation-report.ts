@@ -95,6 +95,7 @@ export interface ReportedRow {
   readonly supervisedTokens: number;
   readonly promptTokens: number | null;
   readonly answerTokens: number | null;
+  /** Gives the seconds that it took. Of rows that were answered together, each has its share by tokens. */
   readonly seconds: number | null;
   /** Gives the calibrated probability of the likeliest option. It is left out where no options were measured. */
   readonly confidence?: number;

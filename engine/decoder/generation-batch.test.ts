@@ -42,8 +42,8 @@ test.each(['llama-tied', 'mistral-window', 'gemma2', 'gpt2', 'ministral3', 'cohe
   const counts = [9, 12, 3, 1];
   expect(canShareCache(model.spec, 40)).toBe(true);
 
-  const batch = new GenerationBatch(session);
-  await batch.begin(common);
+  await session.feed(common);
+  const batch = new GenerationBatch(session, session.keep());
   const rows = prompts.map(() => batch.open());
   const together = await Promise.all(
     rows.map(async (row, i) => {

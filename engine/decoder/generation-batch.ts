@@ -4,13 +4,12 @@
  */
 import { partNeeds, type DecoderSpec } from '../models/spec.ts';
 import { turnsOtherwise } from '../models/rope.ts';
-import { assert } from '../problem.ts';
-import { type GenerationSession, LONGEST_PIECE } from './generation.ts';
+import { type GenerationSession, type KeptRow, LONGEST_PIECE } from './generation.ts';
 import { commonRow } from './sequence.ts';
 import { growsByTokens, RowState } from './state.ts';
 
 interface Waiting {
-  readonly row: number;
+  readonly row: OpenRow;
   readonly tokens: readonly number[];
   readonly resolve: (logits: Float32Array) => void;
   readonly reject: (error: unknown) => void;
@@ -18,10 +17,17 @@ interface Waiting {
 
 /** Is one row of a batch. */
 export interface BatchRow {
+  /** Gives the seconds that its tokens took: of each run, the share of its tokens. */
+  readonly seconds: number;
   /** Feeds tokens after those of the row, and returns the logits `[vocabulary]` after the last one. */
   feed(tokens: readonly number[]): Promise<Float32Array>;
   /** Ends the row, so that the others no longer wait for it. */
   end(): void;
+}
+
+interface OpenRow {
+  readonly number: number;
+  seconds: number;
 }
 
 /** Returns whether rows of up to `longest` tokens can share a cache: what blocks keep of a token must not depend on the others. */
@@ -34,30 +40,30 @@ export class GenerationBatch {
   readonly #session: GenerationSession;
   readonly #state: RowState;
   /** Hold the row and the place of each token in the cache. */
-  readonly #rows: number[] = [];
-  readonly #places: number[] = [];
-  #common = 0;
+  readonly #rows: number[];
+  readonly #places: number[];
+  readonly #common: number;
   #opened = 0;
-  readonly #open = new Set<number>();
+  readonly #open = new Set<OpenRow>();
   #waiting: Waiting[] = [];
 
-  constructor(session: GenerationSession) {
+  /** Begins a batch, of which all rows go on after `common`. */
+  constructor(session: GenerationSession, common: KeptRow | null) {
     this.#session = session;
-    this.#state = new RowState(session.spec);
-  }
-
-  /** Feeds the tokens that all rows begin with, before the first row is opened. */
-  async begin(tokens: readonly number[]): Promise<void> {
-    assert(this.#opened === 0, 'rows have begun already');
-    await this.#run(tokens.map((token, place) => ({ row: commonRow, token, place })));
-    this.#common = tokens.length;
+    this.#state = common === null ? new RowState(session.spec) : common.row.copy();
+    this.#common = this.#state.length;
+    this.#rows = new Array<number>(this.#common).fill(commonRow);
+    this.#places = [...this.#rows.keys()];
   }
 
   /** Opens a row, which goes on after the common tokens. It holds up the others until it is fed or ended. */
   open(): BatchRow {
-    const row = this.#opened++;
+    const row: OpenRow = { number: this.#opened++, seconds: 0 };
     this.#open.add(row);
     return {
+      get seconds() {
+        return row.seconds;
+      },
       feed: (tokens) =>
         new Promise((resolve, reject) => {
           this.#waiting.push({ row, tokens, resolve, reject });
@@ -74,14 +80,15 @@ export class GenerationBatch {
     if (this.#waiting.length === 0 || this.#waiting.length < this.#open.size) return;
     const waiting = this.#waiting;
     this.#waiting = [];
-    const lengths = new Map<number, number>();
-    for (const row of this.#rows) lengths.set(row, (lengths.get(row) ?? 0) + 1);
-    const tokens = waiting.flatMap(({ row, tokens }) =>
-      tokens.map((token, i) => ({ row, token, place: this.#common + (lengths.get(row) ?? 0) + i })),
-    );
-    this.#run(tokens).then(
+    const begun = performance.now();
+    this.#run(waiting).then(
       (logits) => {
-        for (const { row, resolve } of waiting) resolve(logits.get(row)!);
+        const all = waiting.reduce((sum, { tokens }) => sum + tokens.length, 0);
+        const secondsOfToken = (performance.now() - begun) / 1000 / all;
+        waiting.forEach(({ row, tokens, resolve }, i) => {
+          row.seconds += tokens.length * secondsOfToken;
+          resolve(logits[i]!);
+        });
       },
       (error: unknown) => {
         for (const { reject } of waiting) reject(error);
@@ -89,26 +96,29 @@ export class GenerationBatch {
     );
   }
 
-  /** Feeds tokens of several rows, and returns the logits after the last token of each row. */
-  async #run(
-    tokens: readonly { readonly row: number; readonly token: number; readonly place: number }[],
-  ): Promise<ReadonlyMap<number, Float32Array>> {
-    const last = new Map(tokens.map(({ row }, i) => [row, i]));
-    const logits = new Map<number, Float32Array>();
+  /** Feeds the tokens of several rows, and returns the logits after the last token of each. */
+  async #run(waiting: readonly Waiting[]): Promise<Float32Array[]> {
+    const lengths = new Map<number, number>();
+    for (const row of this.#rows) lengths.set(row, (lengths.get(row) ?? 0) + 1);
+    const tokens = waiting.flatMap(({ row: { number }, tokens }, at) =>
+      tokens.map((token, i) => ({
+        ...{ token, row: number, place: this.#common + (lengths.get(number) ?? 0) + i },
+        ends: i === tokens.length - 1 ? at : null,
+      })),
+    );
+    const { vocabularySize } = this.#session.spec;
+    const logits = new Array<Float32Array>(waiting.length);
     for (let start = 0; start < tokens.length; start += LONGEST_PIECE) {
       const piece = tokens.slice(start, start + LONGEST_PIECE);
       this.#rows.push(...piece.map(({ row }) => row));
       this.#places.push(...piece.map(({ place }) => place));
-      const ending = [...last].filter(([, at]) => at >= start && at < start + piece.length);
-      const at = ending.length === 0 ? [piece.length - 1] : ending.map(([, at]) => at - start);
-      const result = await this.#session.run(
-        this.#state,
-        piece.map(({ token }) => token),
-        at,
-        { shared: { rows: this.#rows, places: this.#places } },
-      );
-      const size = this.#session.spec.vocabularySize;
-      ending.forEach(([row], i) => logits.set(row, result.subarray(i * size, (i + 1) * size)));
+      const ending = piece.flatMap(({ ends }, at) => (ends === null ? [] : [{ ends, at }]));
+      // A piece in which no row ends has logits that nobody needs, because the graph gives some.
+      const at = ending.length === 0 ? [piece.length - 1] : ending.map((one) => one.at);
+      const ids = piece.map(({ token }) => token);
+      const shared = { rows: this.#rows, places: this.#places };
+      const result = await this.#session.run(this.#state, ids, at, { shared });
+      ending.forEach(({ ends }, i) => (logits[ends] = result.subarray(i * vocabularySize, (i + 1) * vocabularySize)));
     }
     return logits;
   }

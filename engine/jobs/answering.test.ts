@@ -5,7 +5,12 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { GenerationSession } from '../decoder/generation.ts';
 import { openModel } from '../models/open.ts';
 import { openSession } from '../runtime/session.ts';
-import { sharedPrefix } from './answering.ts';
+import { answerGreedily } from '../evaluate/answers.ts';
+import { silentPort } from '../testing/port.ts';
+import { Answering, sharedPrefix } from './answering.ts';
+import type { AskedRow } from './compared-rows.ts';
+import { openContestant } from './contestants.ts';
+import { KeptAnswers } from './kept-answers.ts';
 
 const cacheDir = mkdtempSync(join(tmpdir(), 'lowrank-answering-'));
 afterAll(() => rmSync(cacheDir, { recursive: true }));
@@ -57,4 +62,32 @@ describe('the kept state of a common beginning', () => {
       }
     },
   );
+});
+
+it('rows that are answered together get the answers that each gets by itself, and keep them', async () => {
+  const model = openModel('resources/tiny/model');
+  const contestant = openContestant(model, { name: 'base' });
+  const common = Array.from({ length: 12 }, (_, i) => 40 + i);
+  const rows = Array.from({ length: 21 }, (_, index): AskedRow => {
+    const prompt = [...common, ...Array.from({ length: 2 + (index % 5) }, (_, i) => 60 + ((17 * index + i) % 200))];
+    return { index, messages: null, question: { prompt, answer: [], question: '', expected: '' } } as unknown as AskedRow;
+  });
+  const limitOf = ({ index }: AskedRow): number => 3 + (index % 4);
+  const kept = new KeptAnswers(null);
+  const answering = new Answering(cacheDir, { kept, port: silentPort, schema: null });
+  const told: number[] = [];
+  const shared = common.length;
+  const together = await answering.answers(contestant, rows, { shared, limitOf, onAnswer: ({ index }) => told.push(index) });
+  expect(told.toSorted((a, b) => a - b)).toEqual(rows.map(({ index }) => index));
+  expect(await answering.answers(contestant, rows, { shared, limitOf })).toEqual(together);
+  await answering.release();
+
+  const session = await GenerationSession.open(model, { threads: 1, cacheDir, openSession });
+  for (const [i, row] of rows.entries()) {
+    const { text, tokens } = await answerGreedily(session, row.question, {
+      ...{ contextLength: 512, tokenizer: contestant.tokenizer!, maxTokens: limitOf(row), shouldStop: () => false },
+    });
+    expect(together[i]).toMatchObject({ text, tokens: tokens.length });
+  }
+  await session.release();
 });

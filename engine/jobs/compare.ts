@@ -31,7 +31,7 @@ import { Answering } from './answering.ts';
 import { askRows, type ComparedRows, guardsOf, readCompared } from './compared-rows.ts';
 import { openContestant, type OpenContestant } from './contestants.ts';
 import { answeredIn, answersIn, type CompareResult, reportIn } from './evaluation-folder.ts';
-import { type Asked, askedBy, Field, type FieldAnswers, mean, spread } from './field.ts';
+import { type Asked, askedBy, Field, type FieldAnswers, mean, spread, timedFirst } from './field.ts';
 import { answerGeneral } from './general.ts';
 import { KeptAnswers } from './kept-answers.ts';
 import type { JobPort } from './port.ts';
@@ -39,8 +39,6 @@ import { lossesOf } from './row-losses.ts';
 
 export type CompareSpec = Extract<JobSpec, { kind: 'compare' }>;
 
-/** Gives the answers of each contestant that are timed for a plan. */
-const timedInPlan = 5;
 /** Limits the validation rows on which the number of examples is chosen. */
 const mostValidationRows = 40;
 const learningRowsIfLeftOut = 40;
@@ -134,8 +132,8 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
     for (const count of triedCounts.filter((one) => one <= examples.length)) {
       const tried = await ask(contestant, rows, count);
       let [sum, scored] = [0, 0];
-      for (const row of tried.rows) {
-        const { text, tokens } = await field.answerOf(tried, row);
+      for (const [i, { text, tokens }] of (await field.answersOf(tried, tried.rows)).entries()) {
+        const row = tried.rows[i]!;
         const value = Object.values(verdictOf(evaluator, row.question, text, tokens)?.measures ?? {})[0];
         if (value === undefined) continue;
         sum += value;
@@ -159,17 +157,22 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
     const most = spec.learningRows ?? learningRowsIfLeftOut;
     const drawn = [...permutation(trained.length, seed, 1)].slice(0, most).map((i) => trained[i]!);
     const asked = askedBy(plain, drawn);
-    const rows: { question: string; trained: string; base: string }[] = [];
-    for (const [done, row] of drawn.entries()) {
+    let done = 0;
+    const tell = (): void => {
       const progress = { phase: 'Answering training questions with the base', done, total: drawn.length, unit: 'answers' };
-      port.send({
-        type: 'progress',
-        progress: { ...progress, secondsLeft: done === 0 ? null : (drawn.length - done) * mean(asked.seconds) },
-      });
-      const { text } = await field.answerOf(asked, row);
-      rows.push({ question: row.question.question, trained: row.question.expected, base: text });
-    }
-    return rows;
+      const secondsLeft = done === 0 ? null : (drawn.length - done) * mean(asked.seconds);
+      port.send({ type: 'progress', progress: { ...progress, secondsLeft } });
+    };
+    tell();
+    const answers = await field.answersOf(asked, drawn, () => {
+      done++;
+      tell();
+    });
+    return drawn.map(({ question }, i) => ({
+      question: question.question,
+      trained: question.expected,
+      base: answers[i]!.text,
+    }));
   }
 
   /** Measures how likely each contestant finds the options of each row. Rows whose own answer is no option are left out. */
@@ -304,13 +307,9 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
     const planned: PlannedContestant[] = [];
     for (const [i, asked] of all.entries()) {
       const { contestant, rows, seconds } = asked;
-      const timed = spread(rows, timedInPlan);
-      for (const [done, row] of timed.entries()) {
-        const total = all.length * timedInPlan;
-        const progress = { phase: 'Measuring how long answers take', done: i * timedInPlan + done, total, unit: 'answers' };
-        port.send({ type: 'progress', progress: { ...progress, secondsLeft: null } });
-        await field.answerOf(asked, row);
-      }
+      const progress = { phase: 'Measuring how long answers take', done: i, total: all.length, unit: 'contestants' };
+      port.send({ type: 'progress', progress: { ...progress, secondsLeft: null } });
+      await field.answersOf(asked, spread(rows, timedFirst));
       const tokens = rows.map(({ question }) => question.prompt.length);
       planned.push({
         name: contestant.name,

@@ -27,8 +27,8 @@ export interface Round {
   readonly onAnswer?: (contestant: OpenContestant, row: number, answer: ScoredAnswer) => void;
 }
 
-/** Gives the answers of each contestant that come first, so that the time left is known early. */
-const timedFirst = 3;
+/** Gives the answers of each contestant that come first, so that the time left is known early: as many as are given together. */
+export const timedFirst = 16;
 
 export function askedBy(contestant: OpenContestant, rows: readonly AskedRow[]): Asked {
   return { contestant, rows, shared: sharedPrefix(rows.map(({ question }) => question.prompt)), seconds: [] };
@@ -46,11 +46,21 @@ export class Field {
     this.#maxTokens = maxTokens;
   }
 
-  async answerOf({ contestant, shared, seconds }: Asked, row: AskedRow): Promise<Answer> {
+  /** Lets a contestant answer some of its rows, and tells each answer. */
+  async answersOf(
+    { contestant, shared, seconds }: Asked,
+    rows: readonly AskedRow[],
+    onAnswer: (row: AskedRow, answer: Answer) => void = () => {},
+  ): Promise<readonly Answer[]> {
     if (this.#port.stopRequested) throw stoppedComparison();
-    const answer = await this.#answering.answer(contestant, row, this.#maxTokens ?? answerLimit(row.question), shared);
-    seconds.push(answer.seconds);
-    return answer;
+    return this.#answering.answers(contestant, rows, {
+      shared,
+      limitOf: (row) => this.#maxTokens ?? answerLimit(row.question),
+      onAnswer: (row, answer) => {
+        seconds.push(answer.seconds);
+        onAnswer(row, answer);
+      },
+    });
   }
 
   /** Lets every contestant answer all of its rows, one contestant after the other but for the first few answers. */
@@ -66,15 +76,21 @@ export class Field {
     const answerRows = async (asked: Asked, rows: readonly AskedRow[]): Promise<void> => {
       const { contestant } = asked;
       const own = answers.get(contestant)!;
-      for (const row of rows) {
-        if (own.has(row.index)) continue;
-        const progress = { phase: `${phase}: ${contestant.name}`, done, total, unit: 'answers', secondsLeft: secondsLeft() };
-        this.#port.send({ type: 'progress', progress });
-        const answer = scored(row, await this.answerOf(asked, row), evaluators);
+      const tell = (): void =>
+        this.#port.send({
+          type: 'progress',
+          progress: { phase: `${phase}: ${contestant.name}`, done, total, unit: 'answers', secondsLeft: secondsLeft() },
+        });
+      const left = rows.filter(({ index }) => !own.has(index));
+      if (left.length === 0) return;
+      tell();
+      await this.answersOf(asked, left, (row, given) => {
+        const answer = scored(row, given, evaluators);
         own.set(row.index, answer);
         done++;
         onAnswer(contestant, row.index, answer);
-      }
+        tell();
+      });
     };
     for (const asked of field) await answerRows(asked, spread(asked.rows, timedFirst));
     for (const asked of field) await answerRows(asked, asked.rows);

@@ -23,13 +23,18 @@ export class KeptAnswers {
 
   /** Returns what is kept of a question, or computes it and keeps it. `of` is all that the value depends on, as JSON. */
   async get<T>(of: unknown, compute: () => Promise<T>): Promise<T> {
+    const known = this.find<T>(of);
+    if (known !== undefined) return known;
     const key = keyOf(of);
-    const known = this.#known.get(key);
-    if (known !== undefined) return known as T;
     const value = await compute();
     this.#known.set(key, value);
     this.#file?.add({ key, value });
     return value;
+  }
+
+  /** Returns what is kept of a question, or undefined. */
+  find<T>(of: unknown): T | undefined {
+    return this.#known.get(keyOf(of)) as T | undefined;
   }
 
   close(): void {
