@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { AdapterVersion, ExportRecord, MixOrigin } from '../../../engine/contract.ts';
-import { lineage, type NodeKind, related } from './lineage.ts';
+import { lineage, related } from './lineage.ts';
 
 const adapter = (id: string, runId: string | null, step: number | null): AdapterVersion =>
   ({ id, runId, runName: runId, step, name: id, modelId: 'base', modelName: 'base' }) as AdapterVersion;
@@ -21,7 +21,7 @@ test('leaves have rows of their own and parents stand in the middle', () => {
 });
 
 test('every node stands under the heading of its kind, also an adapter that no run has made', () => {
-  const columns: Partial<Record<NodeKind, number>> = { base: 0, run: 1, version: 2, export: 3 };
+  const columns = { base: 0, run: 1, version: 2, mix: 3, export: 3 };
   expect(picture.nodes.map(({ kind, column }) => column === columns[kind])).not.toContain(false);
 });
 
