@@ -9,7 +9,7 @@ test('the lesson shows the planned adapter, trains both ways, and then what was 
   const { page } = studio;
   const { id: projectId } = await studio.request('projects.create', { name: 'Lesson' });
   const model = join(resources, 'tiny/model');
-  const [train, evaluation] = ['train', 'eval'].map((split) => join(resources, `samples/json-orders/${split}.jsonl`));
+  const [train, evaluation] = ['train', 'validate'].map((split) => join(resources, `samples/json-orders/${split}.jsonl`));
   await studio.choose([model, train!, evaluation!]);
   const { id: modelId } = await studio.request('models.add', { projectId, path: model });
   const data = { paths: [train!], evalPaths: [evaluation!] };
