@@ -57,7 +57,7 @@ test('from files of one’s own to a comparison without a mouse', async ({ studi
   await page.keyboard.press('Escape');
   await expect(page.getByText('brushed')).toBeHidden();
 
-  await page.keyboard.press('Control+6');
+  await page.keyboard.press('Control+7');
   await expect(page.getByRole('table', { name: 'Norm of the update by matrix and layer' })).toBeVisible();
 
   await page.keyboard.press('Control+k');

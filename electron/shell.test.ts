@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { AllowedPaths } from './allowed-paths.ts';
 
@@ -44,4 +47,21 @@ test('the page suggests a name to write to, and no folder', async () => {
   dialogs.showSaveDialog.mockResolvedValueOnce({ canceled: true });
   await shell['shell.chooseSavePath']({ title: '', suggested: '/home/me/.bashrc', directory: false });
   expect(dialogs.showSaveDialog).toHaveBeenCalledWith(window, expect.objectContaining({ defaultPath: '.bashrc' }));
+});
+
+test('a file is written where a person says, as text or from Base64, and nowhere when that is cancelled', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lowrank-shell-'));
+  const path = join(folder, 'report');
+  const save = (content: string, encoding: 'utf8' | 'base64') =>
+    shell['shell.saveFile']({ title: '', suggested: 'report.md', content, encoding });
+  dialogs.showSaveDialog.mockResolvedValueOnce({ canceled: true });
+  expect(await save('x', 'utf8')).toBeNull();
+  dialogs.showSaveDialog.mockResolvedValue({ canceled: false, filePath: path });
+  expect(await save('# Größe', 'utf8')).toBe(path);
+  expect(readFileSync(path, 'utf8')).toBe('# Größe');
+  await save(Buffer.from([1, 255]).toString('base64'), 'base64');
+  expect([...readFileSync(path)]).toEqual([1, 255]);
+  dialogs.showSaveDialog.mockResolvedValue({ canceled: false, filePath: folder });
+  await expect(save('x', 'utf8')).rejects.toMatchObject({ code: 'folder-unwritable' });
+  rmSync(folder, { recursive: true });
 });

@@ -2,7 +2,18 @@
  * Handles what only the shell can do for the page: dialogs, the clipboard, the menu, notifications, and the theme of the
  * system's own parts. The relay has already checked the shape of each request.
  */
-import { app, clipboard, dialog, nativeTheme, Notification, shell, type BrowserWindow, type OpenDialogOptions } from 'electron';
+import {
+  app,
+  clipboard,
+  dialog,
+  nativeImage,
+  nativeTheme,
+  Notification,
+  shell,
+  type BrowserWindow,
+  type OpenDialogOptions,
+} from 'electron';
+import { writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { Handlers, ShellRequests } from '../engine/contract.ts';
 import { dataEndings } from '../engine/data-files.ts';
@@ -59,6 +70,14 @@ export function shellHandlers(
   };
   // Since version 43 Electron opens every dialog at the downloads folder unless it is given another.
   const lastFolders = new Map<FileKind, string>();
+  /** Asks for a place to write to. Only a name is suggested; the person chooses the folder. */
+  const savePath = async (title: string, suggested: string, directory: boolean): Promise<string | null> => {
+    const chosen = await dialog.showSaveDialog(parent(), {
+      ...{ title, defaultPath: basename(suggested) },
+      properties: ['showOverwriteConfirmation', ...(directory ? (['createDirectory'] as const) : [])],
+    });
+    return chosen.canceled || !chosen.filePath ? null : chosen.filePath;
+  };
   // The variable holds the notification, because one that is collected no longer hears its click.
   let notification: Notification;
   return {
@@ -72,18 +91,22 @@ export function shellHandlers(
       return chosen.filePaths;
     },
     'shell.chooseSavePath': async ({ title, suggested, directory }) => {
-      const properties = directory
-        ? (['showOverwriteConfirmation', 'createDirectory'] as const)
-        : (['showOverwriteConfirmation'] as const);
-      const chosen = await dialog.showSaveDialog(parent(), {
-        title,
-        // Only a name is suggested; the person chooses the folder.
-        defaultPath: basename(suggested),
-        properties: [...properties],
+      const path = await savePath(title, suggested, directory);
+      if (path !== null) allowed.allowToWrite(path);
+      return path;
+    },
+    'shell.saveFile': async ({ title, suggested, content, encoding }) => {
+      const path = await savePath(title, suggested, false);
+      if (path === null) return null;
+      await writeFile(path, content, encoding).catch((cause: unknown) => {
+        throw new Problem(
+          'folder-unwritable',
+          `'${path}' cannot be written.`,
+          'Choose another folder, or make room on the disk.',
+          { cause },
+        );
       });
-      if (chosen.canceled || !chosen.filePath) return null;
-      allowed.allowToWrite(chosen.filePath);
-      return chosen.filePath;
+      return path;
     },
     'shell.showInFolder': async ({ path }) => {
       await allowed.requireToRead([path]);
@@ -92,6 +115,10 @@ export function shellHandlers(
     },
     'shell.copyText': async ({ text }) => {
       await clipboard.writeText(text);
+      return null;
+    },
+    'shell.copyPicture': async ({ picture }) => {
+      await clipboard.writeImage(nativeImage.createFromBuffer(Buffer.from(picture, 'base64')));
       return null;
     },
     'shell.setTheme': ({ theme }) => {

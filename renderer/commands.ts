@@ -37,10 +37,11 @@ export const commands: readonly Command[] = [
   go('datasets', 'Datasets', 3),
   go('runs', 'Runs', 4),
   go('compare', 'Compare', 5),
-  go('adapters', 'Adapters', 6),
+  go('evaluate', 'Evaluate', 6),
+  go('adapters', 'Adapters', 7),
   go('lesson', 'What is LoRA doing?', null),
-  go('playground', 'Playground', 7),
-  go('exports', 'Exports', 8),
+  go('playground', 'Playground', 8),
+  go('exports', 'Exports', 9),
   go('first-start', 'Welcome and sample', null),
   {
     id: 'new-run',
@@ -48,6 +49,13 @@ export const commands: readonly Command[] = [
     group: 'Create',
     shortcut: 'Mod+N',
     action: (studio) => () => studio.router.go('new-run'),
+  },
+  {
+    id: 'new-evaluation',
+    title: 'New evaluation',
+    group: 'Create',
+    shortcut: 'Mod+E',
+    action: (studio) => () => studio.router.go('evaluate', { id: 'new' }),
   },
   {
     id: 'open-model',

@@ -14,8 +14,12 @@ export interface ShellRequests {
   /** Lets a person choose files or a folder. Returns null when that is cancelled. */
   'shell.chooseFiles': (p: { title: string; kind: 'model' | 'data' | 'folder' | 'adapter' }) => readonly string[] | null;
   'shell.chooseSavePath': (p: { title: string; suggested: string; directory: boolean }) => string | null;
+  /** Lets a person choose a place, writes a file there and returns its path; null when that is cancelled. */
+  'shell.saveFile': (p: { title: string; suggested: string; content: string; encoding: 'utf8' | 'base64' }) => string | null;
   'shell.showInFolder': (p: { path: string }) => null;
   'shell.copyText': (p: { text: string }) => null;
+  /** Copies a picture, which is PNG in Base64. */
+  'shell.copyPicture': (p: { picture: string }) => null;
   'shell.setTheme': (p: { theme: 'system' | 'light' | 'dark' }) => null;
   'shell.setMenu': (p: { commands: readonly MenuCommand[] }) => null;
   /** Shows a notification of the system. A click on it brings the window to the front and sends `command` back. */

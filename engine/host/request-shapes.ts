@@ -493,7 +493,12 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   }),
   'shell.chooseSavePath': object<ParamsOf<'shell.chooseSavePath'>>({ title: text, suggested: text, directory: flag }),
   'shell.showInFolder': object<ParamsOf<'shell.showInFolder'>>({ path: text }),
+  'shell.saveFile': object<ParamsOf<'shell.saveFile'>>({
+    ...{ title: text, suggested: text, content: text },
+    encoding: oneOf('utf8', 'base64'),
+  }),
   'shell.copyText': object<ParamsOf<'shell.copyText'>>({ text }),
+  'shell.copyPicture': object<ParamsOf<'shell.copyPicture'>>({ picture: text }),
   'shell.setTheme': object<ParamsOf<'shell.setTheme'>>({ theme: oneOf('system', 'light', 'dark') }),
   'shell.setMenu': object<ParamsOf<'shell.setMenu'>>({
     commands: listOf(

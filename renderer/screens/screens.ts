@@ -4,6 +4,7 @@ import type { ScreenName } from '../state/router.svelte.ts';
 import Adapters from './adapters/Adapters.svelte';
 import Compare from './compare/Compare.svelte';
 import Datasets from './datasets/Datasets.svelte';
+import Evaluate from './evaluate/Evaluate.svelte';
 import Exports from './exports/Exports.svelte';
 import FirstStart from './first-start/FirstStart.svelte';
 import Lesson from './lesson/Lesson.svelte';
@@ -23,6 +24,7 @@ export const screens: Readonly<Record<ScreenName, Component>> = {
   'new-run': NewRun,
   run: Run,
   compare: Compare,
+  evaluate: Evaluate,
   adapters: Adapters,
   lesson: Lesson,
   playground: Playground,

@@ -1,4 +1,4 @@
-import type { ExportRecord, Run } from '../../engine/contract.ts';
+import type { Evaluation, ExportRecord, Run } from '../../engine/contract.ts';
 import { duration, isolated, loss } from '../ui/format.ts';
 import type { Engine } from './engine.ts';
 
@@ -7,7 +7,7 @@ const shortestSeconds = 10;
 
 /** Shows a notification of the system when long work has ended and the window is not in front. */
 export function announceEnds(engine: Pick<Engine, 'on' | 'request'>, inFront: () => boolean): void {
-  /** Holds the time at which each run or export was first seen at work, by id. */
+  /** Holds the time at which each run, evaluation or export was first seen at work, by id. */
   const begun = new Map<string, number>();
 
   function follow(id: string, working: boolean, notice: () => Notice | null): void {
@@ -26,6 +26,9 @@ export function announceEnds(engine: Pick<Engine, 'on' | 'request'>, inFront: ()
   engine.on('run.changed', (run) => {
     if (run.state !== 'queued') follow(run.id, run.state === 'running', () => ofRun(run));
   });
+  engine.on('evaluation.changed', (evaluation) =>
+    follow(evaluation.id, evaluation.state === 'running', () => ofEvaluation(evaluation)),
+  );
   engine.on('export.changed', (record) => follow(record.id, record.state === 'running', () => ofExport(record)));
 }
 
@@ -56,4 +59,11 @@ function ofExport({ adapterName, state, proof, problem }: ExportRecord): Notice 
     body: proof?.passed === true ? 'The proof passed.' : 'Without a proof.',
     command,
   };
+}
+
+function ofEvaluation({ name, state, verdict, problem }: Evaluation): Notice | null {
+  const command = 'go.evaluate';
+  if (state === 'failed') return { title: `The evaluation ${isolated(name)} failed`, body: problem?.message ?? '', command };
+  if (state !== 'done') return null;
+  return { title: `${isolated(name)} is evaluated`, body: verdict?.sentence ?? '', command };
 }

@@ -10,6 +10,8 @@ export interface Screens {
   run: { id: string; tab?: string };
   /** Holds run ids, separated by commas. */
   compare: { runs?: string };
+  /** `id` is that of an evaluation, or `new`; `from` is one whose questions are asked again with changes. */
+  evaluate: { id?: string; from?: string };
   adapters: { id?: string };
   /** Names an adapter version, or else a model with the recipe, as JSON, of the adapter that is planned. */
   lesson: { id?: string; modelId?: string; datasetId?: string; recipe?: string };
@@ -28,6 +30,7 @@ const names: readonly ScreenName[] = [
   'new-run',
   'run',
   'compare',
+  'evaluate',
   'adapters',
   'lesson',
   'playground',

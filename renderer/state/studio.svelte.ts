@@ -24,6 +24,7 @@ import { ChatState } from './chat.svelte.ts';
 import { announceEnds } from './announce-ends.ts';
 import { DatasetsState } from './datasets.svelte.ts';
 import { type Asking, Engine, EngineProblem, problemOf } from './engine.ts';
+import { EvaluationsState } from './evaluations.svelte.ts';
 import { ExportsState } from './exports.svelte.ts';
 import { ImportDraft } from './import-draft.svelte.ts';
 import { sameRows } from './known-data.ts';
@@ -57,6 +58,7 @@ export class Studio {
   readonly datasets: DatasetsState;
   readonly runs: RunsState;
   readonly adapters: AdaptersState;
+  readonly evaluations: EvaluationsState;
   readonly exports: ExportsState;
   readonly chat: ChatState;
   readonly playground: PlaygroundState;
@@ -88,6 +90,7 @@ export class Studio {
     this.datasets = new DatasetsState(engine, this.notices);
     this.runs = new RunsState(engine);
     this.adapters = new AdaptersState(engine);
+    this.evaluations = new EvaluationsState(engine, this.notices);
     this.exports = new ExportsState(engine);
     this.chat = new ChatState(engine);
     this.playground = new PlaygroundState(this.chat, this.adapters);
@@ -399,7 +402,8 @@ export class Studio {
   /** Loads the lists of a project. Whether there is a project is known only once the list of projects has been loaded. */
   #openLists(projectId: string | null): void {
     if (projectId === null && this.project.asked.problem !== null) return;
-    for (const domain of [this.models, this.datasets, this.runs, this.adapters, this.exports]) void domain.list.load(projectId);
+    const domains = [this.models, this.datasets, this.runs, this.adapters, this.evaluations, this.exports];
+    for (const domain of domains) void domain.list.load(projectId);
   }
 }
 
