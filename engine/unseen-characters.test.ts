@@ -8,6 +8,9 @@ test('marks that turn a text around and characters without width are found and w
   ]);
   expect(withUnseenShown('pay\u200dpal \u200e1')).toBe('pay[U+200D]pal [U+200E]1');
   expect(withUnseenShown('hidden\u{e0041}')).toBe('hidden[U+E0041]');
+  expect(withUnseenShown('me \u061c\u200e\xad')).toBe('me [U+061C][U+200E][U+00AD]');
+  expect(withUnseenShown('a\u3164\uffa0\u115f\u1160\u034f\u034fb')).toBe('a[U+3164][U+FFA0][U+115F][U+1160][U+034F][U+034F]b');
+  expect(withUnseenShown('a\ufe01\u{e0101}')).toBe('a\ufe01[U+E0101]');
 });
 
 test.each([
@@ -19,6 +22,9 @@ test.each([
   ['Hindi', 'क्\u200dष'],
   ['Hebrew with a mark of direction', 'שלום!\u200f'],
   ['Arabic and English', 'مرحبا hello'],
+  ['Arabic with its letter mark', 'مرحبا\u061c 1'],
+  ['a syllable of old Hangul', '\u115f\u1161\u11ab \u1100\u1160\u11ab'],
+  ['Hebrew with points in an order of its own', 'ל\u05b7\u034f\u05b4'],
 ])('what %s needs is left alone', (_, text) => {
   expect(unseenIn(text)).toEqual([]);
   expect(withUnseenShown(text)).toBe(text);

@@ -43,6 +43,7 @@ function ownCode(): string {
     .map((name) => join('data', name))
     .toSorted();
   const hash = createHash('sha256');
-  for (const name of [...data, 'labels.ts', '../package.json']) hash.update(name).update(readFileSync(join(engine, name)));
+  const beside = ['labels.ts', 'mapped-text.ts', 'unseen-characters.ts', '../package.json'];
+  for (const name of [...data, ...beside]) hash.update(name).update(readFileSync(join(engine, name)));
   return (code = hash.digest('hex'));
 }
