@@ -5,8 +5,8 @@
 import {
   app,
   clipboard,
+  ClipboardItem,
   dialog,
-  nativeImage,
   nativeTheme,
   Notification,
   shell,
@@ -118,7 +118,8 @@ export function shellHandlers(
       return null;
     },
     'shell.copyPicture': async ({ picture }) => {
-      await clipboard.writeImage(nativeImage.createFromBuffer(Buffer.from(picture, 'base64')));
+      const image = new Blob([Buffer.from(picture, 'base64')], { type: 'image/png' });
+      await clipboard.write([new ClipboardItem({ 'image/png': image })]);
       return null;
     },
     'shell.setTheme': ({ theme }) => {

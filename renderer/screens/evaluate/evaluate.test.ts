@@ -30,7 +30,16 @@ describe('the verdict', () => {
 
 describe('the pair', () => {
   const contestant = (name: string, trained: boolean, value: number, promptTokens: number): ReportedContestant => ({
-    ...{ name, trained, promptTokens, answerTokens: 1, secondsPerAnswer: 1, training: null, breakEvenAnswers: null },
+    ...{
+      name,
+      trained,
+      promptTokens,
+      answerTokens: 1,
+      secondsPerAnswer: 1,
+      calibration: null,
+      training: null,
+      breakEvenAnswers: null,
+    },
     measures: { json: { value, low: 0, high: 1, n: 9 } },
   });
   const contestants = [
