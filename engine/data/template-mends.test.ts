@@ -15,6 +15,28 @@ it('takes what is not there for an empty text, and for an empty list', () => {
   expect(render("{{ messages | length }}{{ ' a ' | trim }}{{ messages | map(attribute='role') | join }}")).toBe('1auser');
 });
 
+it('looks for anything in lists, objects and what is not there, as Python does', () => {
+  const all =
+    "{{ ['a', 'b'] in ('x', 'y') }} {{ ['a'] in [['a'], 'b'] }} {{ nothing in ('x', 'y') }} {{ nothing not in ['x'] }}";
+  expect(render(all)).toBe('False True False True');
+  expect(render("{{ none in ('x', none) }} {{ none in ['x'] }} {{ 1 in [1.0] }} {{ true in [1] }} {{ '1' in [1] }}")).toBe(
+    'True False True True False',
+  );
+  expect(
+    render("{{ nothing in {'a': 1} }} {{ 'a' in {'a': 1} }} {{ 'a' not in {'a': 1} }} {{ 'b' in 'abc' }} {{ 'a' in nothing }}"),
+  ).toBe('False True False True False');
+  expect(render("{{ {'a': [1]} in [{'a': [1]}] }} {{ {'a': [1]} in [{'a': [2]}] }}")).toBe('True False');
+  expect(() => render("{{ nothing in 'abc' }}")).toThrow(/'in' needs a text on its left/);
+});
+
+it('writes what a filter of texts is given as Python does', () => {
+  const filters = "{{ ['string', 'null'] | upper }} {{ {'a': 'B'} | lower }} {{ none | upper }} {{ true | upper }}";
+  expect(render(filters)).toBe("['STRING', 'NULL'] {'a': 'b'} NONE TRUE");
+  expect(render("{{ ['a', 'b'] | length }}{{ ['x'] | trim | replace('x', 'y') }}{{ messages[0].role | title }}")).toBe(
+    "2['y']User",
+  );
+});
+
 it('looks up, sorts and lists objects with numbers as their keys', () => {
   const table = "{% set t = {10: 'b', 2: 'a'} %}";
   expect(render(`${table}{{ t[10] }}{{ t.get(3, 'none') }}{{ 2 in t }}{{ '2' in t }}`)).toBe('bnoneTrueFalse');

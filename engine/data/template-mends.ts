@@ -39,7 +39,14 @@ const functions = Object.fromEntries(
 
 /** Returns the functions that a mended template calls. `localTime` is what a local clock shows, as UTC milliseconds. */
 export function mendedFunctions(localTime: number): Readonly<Record<string, unknown>> {
-  return { ...functions, ...tableFunctions, [textFunction]: textOf, [`${prefix}${dateFunction}`]: dateWriter(localTime) };
+  return {
+    ...functions,
+    ...tableFunctions,
+    ...memberFunctions,
+    [textFunction]: textOf,
+    [filteredFunction]: filtered,
+    [`${prefix}${dateFunction}`]: dateWriter(localTime),
+  };
 }
 
 /**
@@ -71,18 +78,9 @@ interface Node {
   right?: Node;
 }
 
-/** Lists the filters that treat a missing value as an empty text, and those that treat it, and None, as an empty list. */
-const ofTexts: ReadonlySet<unknown> = new Set([
-  'trim',
-  'upper',
-  'lower',
-  'title',
-  'capitalize',
-  'replace',
-  'length',
-  'count',
-  'indent',
-]);
+/** Lists the filters that convert what they are given to text, and those that treat a missing value, or None too, as an empty list. */
+const ofTexts: ReadonlySet<unknown> = new Set(['trim', 'upper', 'lower', 'title', 'capitalize', 'replace', 'indent']);
+const ofLengths: ReadonlySet<unknown> = new Set(['length', 'count']);
 const ofLists: ReadonlySet<unknown> = new Set(['select', 'reject', 'selectattr', 'rejectattr', 'map']);
 
 /** Mends a parsed template. */
@@ -104,10 +102,14 @@ function mend(node: unknown): void {
     const operand = (node as Node).operand;
     if (name === 'string' && filter?.type === 'Identifier')
       Object.assign(node, asText(operand), { operand: null, filter: null });
-    if (ofTexts.has(name)) (node as Node).operand = { type: 'FilterExpression', operand, filter: withEmptyText };
+    if (ofTexts.has(name))
+      (node as Node).operand = callOf('filtered', [withDefault(operand, noText), { type: 'StringLiteral', value: name }]);
+    if (ofLengths.has(name)) (node as Node).operand = withDefault(operand, noText);
     if (ofLists.has(name))
       (node as Node).operand = { type: 'BinaryExpression', operator: { value: 'or' }, left: operand, right: noList };
   }
+  if (type === 'BinaryExpression' && (operator?.value === 'in' || operator?.value === 'not in'))
+    Object.assign(node, callOf(operator.value === 'in' ? 'in' : 'notIn', [left, withDefault(right, noList)]));
   if (type === 'BinaryExpression' && operator?.value === '~') Object.assign(node, { left: asText(left), right: asText(right) });
 }
 
@@ -115,11 +117,14 @@ function partsOf(node: object): unknown[] {
   return node instanceof Map ? [...node.entries()].flat() : Object.values(node);
 }
 
-const withEmptyText = {
-  ...{ type: 'CallExpression', callee: { type: 'Identifier', value: 'default' } },
-  args: [{ type: 'StringLiteral', value: '' }],
-};
+const noText = { type: 'StringLiteral', value: '' };
 const noList = { type: 'ArrayLiteral', value: [] };
+
+/** Returns a node that is `instead` where the operand is missing. None is not missing. */
+function withDefault(operand: unknown, instead: object): object {
+  const callee = { type: 'Identifier', value: 'default' };
+  return { type: 'FilterExpression', operand, filter: { type: 'CallExpression', callee, args: [instead] } };
+}
 
 /** Turns `text.strip(characters)` into a call of our own function. */
 function mendStrip(node: object, callee: Node['callee'], args: unknown[] | undefined): void {
@@ -167,6 +172,17 @@ function choice(condition: object, trueExpr: object, falseExpr: object): object 
  */
 function textOf(held: unknown): string {
   return held === undefined ? '' : writtenAs({ value: held });
+}
+
+const filteredFunction = `${prefix}filtered`;
+
+/** Returns the text that a filter of texts works on: a list or an object is written as Python does. */
+function filtered(held: unknown, filter: unknown): string {
+  if (typeof held === 'string') return held;
+  // Our own functions are not told whether a number is a float.
+  if (typeof held === 'number') throw new Error(`Unknown number filter: ${String(filter)}`);
+  // The library hands None over as undefined.
+  return held === undefined ? 'None' : textOf(held);
 }
 
 /** Returns Python's `repr` of a value. */
@@ -246,6 +262,42 @@ function keepNumbers(held: Held, given: unknown, make: (text: string) => object)
     if (Array.isArray(inside)) inside[Number(key)] = number;
     else inside.set(key, number);
   }
+}
+
+// ── Members of lists, texts and objects ─────────────────────────────────────────────────────────────────────────────────
+
+const memberFunctions = {
+  [`${prefix}in`]: isMember,
+  [`${prefix}notIn`]: (held: unknown, within: unknown) => !isMember(held, within),
+};
+
+/** Returns Python's `held in within`. The library's own has no lists, missing values, numbers and None on the left. */
+function isMember(held: unknown, within: unknown): boolean {
+  if (Array.isArray(within)) return (within as readonly Held[]).some(({ value }) => isEqual(value, held));
+  if (within instanceof Map) {
+    if (typeof held === 'object' && held !== null && !(held instanceof Number))
+      throw new Error('a list or an object is no key');
+    return typeof held === 'string' && within.has(held);
+  }
+  if (typeof within !== 'string') throw new Error(`'in' needs a text, a list or an object on its right`);
+  if (typeof held !== 'string') throw new Error(`'in' needs a text on its left where there is one on its right`);
+  return within.includes(held);
+}
+
+/** Returns whether Python takes two values for equal: numbers by their value, lists and objects by what is in them. */
+function isEqual(a: unknown, b: unknown): boolean {
+  if (Array.isArray(a) && Array.isArray(b))
+    return a.length === b.length && a.every((entry: Held, i) => isEqual(entry.value, (b[i] as Held).value));
+  if (a instanceof Map && b instanceof Map) {
+    const other = b as ReadonlyMap<unknown, Held>;
+    const entries = [...(a as ReadonlyMap<unknown, Held>)];
+    return (
+      entries.length === other.size &&
+      entries.every(([key, { value }]) => other.has(key) && isEqual(value, other.get(key)!.value))
+    );
+  }
+  const isNumber = (value: unknown) => ['number', 'boolean'].includes(typeof value) || value instanceof Number;
+  return isNumber(a) && isNumber(b) ? Number(a) === Number(b) : a === b;
 }
 
 // ── Objects with numbers as their keys ──────────────────────────────────────────────────────────────────────────────────
