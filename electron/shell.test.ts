@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
@@ -6,8 +6,12 @@ import { AllowedPaths } from './allowed-paths.ts';
 
 const shown: object[] = [];
 const dialogs = vi.hoisted(() => ({ showOpenDialog: vi.fn(), showSaveDialog: vi.fn() }));
+const copied = vi.hoisted(() => [] as unknown[]);
 vi.mock('electron', () => ({
   app: { getVersion: () => '1' },
+  // An older Electron, which has no `ClipboardItem`.
+  clipboard: { writeImage: (image: unknown) => void copied.push(image) },
+  nativeImage: { createFromBuffer: (bytes: Buffer) => bytes.toString() },
   dialog: dialogs,
   Notification: class {
     constructor(options: object) {
@@ -64,4 +68,18 @@ test('a file is written where a person says, as text or from Base64, and nowhere
   dialogs.showSaveDialog.mockResolvedValue({ canceled: false, filePath: folder });
   await expect(save('x', 'utf8')).rejects.toMatchObject({ code: 'folder-unwritable' });
   rmSync(folder, { recursive: true });
+});
+
+test('a picture is copied where Electron has no ClipboardItem', async () => {
+  await shell['shell.copyPicture']({ picture: Buffer.from('png').toString('base64') });
+  expect(copied).toEqual(['png']);
+});
+
+test('only what every Electron has is imported by its name', () => {
+  const files = readdirSync('electron').filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'));
+  for (const name of files) {
+    const code = readFileSync(join('electron', name), 'utf8');
+    for (const [, names] of code.matchAll(/import \{([^}]*)\} from 'electron'/g))
+      expect(names, name).not.toMatch(/\bClipboardItem\b/);
+  }
 });

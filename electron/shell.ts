@@ -2,15 +2,17 @@
  * Handles what only the shell can do for the page: dialogs, the clipboard, the menu, notifications, and the theme of the
  * system's own parts. The relay has already checked the shape of each request.
  */
+import * as electron from 'electron';
 import {
   app,
   clipboard,
-  ClipboardItem,
   dialog,
+  nativeImage,
   nativeTheme,
   Notification,
   shell,
   type BrowserWindow,
+  type NativeImage,
   type OpenDialogOptions,
 } from 'electron';
 import { writeFile } from 'node:fs/promises';
@@ -118,8 +120,7 @@ export function shellHandlers(
       return null;
     },
     'shell.copyPicture': async ({ picture }) => {
-      const image = new Blob([Buffer.from(picture, 'base64')], { type: 'image/png' });
-      await clipboard.write([new ClipboardItem({ 'image/png': image })]);
+      await copyPicture(Buffer.from(picture, 'base64'));
       return null;
     },
     'shell.setTheme': ({ theme }) => {
@@ -146,4 +147,15 @@ export function shellHandlers(
     },
     'shell.info': () => ({ version: app.getVersion(), dataDir, platform: process.platform }),
   };
+}
+
+/**
+ * Copies a picture as PNG. An older Electron has no `ClipboardItem`, which therefore is looked up when it is needed: an import by
+ * its name would keep the whole shell from starting there.
+ */
+async function copyPicture(png: Buffer<ArrayBuffer>): Promise<void> {
+  if ('ClipboardItem' in electron)
+    return clipboard.write([new electron.ClipboardItem({ 'image/png': new Blob([png], { type: 'image/png' }) })]);
+  const older = clipboard as unknown as { writeImage(image: NativeImage): void };
+  older.writeImage(nativeImage.createFromBuffer(png));
 }
