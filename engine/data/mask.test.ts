@@ -250,7 +250,7 @@ describe('the mask', () => {
   });
 
   it('says what is wrong with a template, which reaches nothing of ours', () => {
-    expect(() => render('{% if %}')).toThrow(/could not be rendered/);
+    expect(() => render('{% if %}')).toThrow(/cannot be read in line 1, at {% if %}/);
     expect(() => render('{{ messages.constructor.constructor("return process")() }}')).toThrow(/could not be rendered/);
   });
 });
