@@ -31,6 +31,8 @@ export interface Pace {
 
 /** Limits the answers that are kept to be shown while an evaluation runs. */
 const mostFresh = 40;
+/** Gives the milliseconds between two changes of what is shown of a running evaluation. */
+const millisecondsBetween = 300;
 
 /** Holds the evaluations of the open project, and what is known of the running ones. */
 export class EvaluationsState {
@@ -44,6 +46,10 @@ export class EvaluationsState {
   /** Holds how far the plan is that is being made, or null. */
   planning = $state.raw<Progress | null>(null);
   readonly evaluators = new Asked<readonly EvaluatorInfo[]>();
+  /** Holds what has come and is not shown yet, by the ids of evaluations. */
+  readonly #untold = new Map<string, readonly FreshAnswer[]>();
+  readonly #progressed = new Map<string, Progress>();
+  #timer: ReturnType<typeof setTimeout> | null = null;
   readonly #engine: Engine;
   readonly #notices: Notices;
 
@@ -57,16 +63,36 @@ export class EvaluationsState {
     });
     engine.on('evaluation.removed', ({ id }) => this.list.drop(id));
     engine.on('evaluation.answered', ({ id, contestant, row, answer }) => {
-      this.fresh.set(id, [{ contestant, row, answer }, ...(this.fresh.get(id) ?? [])].slice(0, mostFresh));
-      const paces = this.paces.get(id) ?? {};
-      const { answers, seconds } = paces[contestant] ?? { answers: 0, seconds: 0 };
-      this.paces.set(id, { ...paces, [contestant]: { answers: answers + 1, seconds: seconds + answer.seconds } });
+      this.#untold.set(id, [...(this.#untold.get(id) ?? []), { contestant, row, answer }]);
+      this.#tellSoon();
     });
     engine.on('job.progress', ({ kind, subjectId, progress }) => {
       if (kind !== 'compare') return;
-      if (subjectId !== null) this.progress.set(subjectId, progress);
+      if (subjectId !== null) this.#progressed.set(subjectId, progress);
       else if (this.planning !== null) this.planning = progress;
+      this.#tellSoon();
     });
+  }
+
+  #tellSoon(): void {
+    if (this.#timer === null) this.#timer = setTimeout(() => this.#tell(), millisecondsBetween);
+  }
+
+  /** Shows what has come since the last time. A small model answers more often than a window can be drawn. */
+  #tell(): void {
+    this.#timer = null;
+    for (const [id, progress] of this.#progressed) if (this.list.find(id)?.state === 'running') this.progress.set(id, progress);
+    for (const [id, answers] of this.#untold) {
+      this.fresh.set(id, [...answers.toReversed(), ...(this.fresh.get(id) ?? [])].slice(0, mostFresh));
+      const paces: Record<string, Pace> = { ...this.paces.get(id) };
+      for (const { contestant, answer } of answers) {
+        const { answers: before, seconds } = paces[contestant] ?? { answers: 0, seconds: 0 };
+        paces[contestant] = { answers: before + 1, seconds: seconds + answer.seconds };
+      }
+      this.paces.set(id, paces);
+    }
+    this.#progressed.clear();
+    this.#untold.clear();
   }
 
   async loadEvaluators(): Promise<void> {
