@@ -141,6 +141,7 @@ const pathsIn: { readonly [N in keyof EngineRequests]: (params: Params<EngineReq
   'sample.start': none,
   'sample.get': none,
   'sample.stop': none,
+  'sample.compare': none,
   // It asks the store alone, and opens nothing.
   'paths.known': none,
   'notices.take': none,

@@ -112,7 +112,7 @@ async function open(): Promise<Handle> {
     const exports = new Exports(context, library, datasets);
     const evaluations = new Evaluations(context, library, datasets);
     const mixes = new Mixes(context, library, adapters);
-    const sample = new SampleProject(context, { library, datasets, runs });
+    const sample = new SampleProject(context, { library, datasets, runs, evaluations });
     const endpoint = new EndpointOfHost(context, processes);
     const of = { devices, library, datasets, adapters, registry, runs, processes, exports, evaluations, mixes, sample };
     const parts = { ...of, endpoint };

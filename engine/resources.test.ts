@@ -61,6 +61,22 @@ describe.each(sampleNames)('the sample %s', (name) => {
   });
 });
 
+it.each([
+  [
+    'json-orders',
+    'has the form of the answer and other values',
+    '{"intent": "return", "product": "x", "quantity": 1, "urgent": true}',
+  ],
+  ['house-voice', 'begins like the voice and goes on as the base would', 'Hello there. I am sorry to hear that! Take care.'],
+  ['brief-answers', 'is brief and in the language, and no answer', 'Für den Kuchen braucht man drei Eier.'],
+] as const)('the verdict on %s is by an evaluator that does not fall for what %s', async (name, _, answer) => {
+  const { rows } = await read(sampleFiles(name).test);
+  const question = (await questionOf(rows[0] as TokenRow, tokenizer))!;
+  const [first] = await openEvaluators(readSample(name).evaluation.evaluators.slice(0, 1));
+  expect(verdictOf(first as AnswerEvaluator, question, question.expected)?.state).toBe('good');
+  expect(verdictOf(first as AnswerEvaluator, question, answer)?.state).not.toBe('good');
+});
+
 it('the orders have one schema, as a file and as the option of its evaluator', () => {
   const { evaluators } = readSample('json-orders').evaluation;
   const schema = json(join(resourcesDir(), 'samples', 'json-orders', 'schema.json'));

@@ -26,8 +26,10 @@ export function embeddedModelPath(): string {
 
 export const sampleNames: readonly SampleName[] = ['json-orders', 'house-voice', 'brief-answers'];
 
-/** Returns the files of a sample. */
-export function sampleFiles(name: SampleName): Record<'train' | 'validate' | 'test' | 'recipe' | 'evaluate', string> {
+/** Returns the files of a sample. Only one whose contestants need a schema has `schema`. */
+export function sampleFiles(
+  name: SampleName,
+): Record<'train' | 'validate' | 'test' | 'recipe' | 'evaluate' | 'schema', string> {
   const folder = join(resourcesDir(), 'samples', name);
   return {
     train: join(folder, 'train.jsonl'),
@@ -35,6 +37,7 @@ export function sampleFiles(name: SampleName): Record<'train' | 'validate' | 'te
     test: join(folder, 'test.jsonl'),
     recipe: join(folder, 'recipe.json'),
     evaluate: join(folder, 'evaluate.json'),
+    schema: join(folder, 'schema.json'),
   };
 }
 

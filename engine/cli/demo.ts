@@ -1,21 +1,34 @@
-/** `lowrank demo` runs a sample of the first start without a window, to a proven merged model. */
-import { join, resolve } from 'node:path';
+/** `lowrank demo` runs a sample of the first start without a window, to a proven merged model or to a comparison with the alternatives. */
+import { mkdirSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import type { SampleName, SampleProjectState } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { sampleNames } from '../resources.ts';
 import type { HostClient } from '../rpc.ts';
-import { Interrupted, UsageError, type Command } from './command.ts';
+import { Interrupted, UsageError, type Command, type Session } from './command.ts';
+import { reportOf, showReport, writeReport } from './evaluate.ts';
 import { showExport } from './export.ts';
 import { duration, type Output } from './output.ts';
 import { showProgress } from './progress.ts';
 import { followRun } from './train.ts';
 
 export const demo: Command = {
-  usage: `[--sample ${sampleNames.join('|')}] [--out FILE.gguf]`,
-  summary: 'a sample: embedded model and data; train, answers before and after, export, proof',
-  options: { sample: { type: 'string' }, out: { type: 'string' } },
-  async run({ args, output, connect, dataDir, onInterrupt }) {
+  usage: `[--sample ${sampleNames.join('|')}] [--out FILE.gguf | --compare [--report FILE.md|FILE.csv]]`,
+  summary:
+    'a sample: embedded model and data; train, answers before and after; then export and proof, or the alternatives beside it',
+  options: {
+    sample: { type: 'string' },
+    out: { type: 'string' },
+    compare: { type: 'boolean' },
+    report: { type: 'string' },
+  },
+  async run(session) {
+    const { args, output, connect, dataDir, onInterrupt } = session;
     if (args.positionals.length > 0) throw new UsageError(`'${args.positionals[0]}' was not expected.`);
+    const [isCompared, out, report] = [args.flag('compare'), args.text('out'), args.text('report')];
+    if (isCompared && out !== undefined)
+      throw new UsageError('--compare and --out exclude each other: one ends with a report, one with a model.');
+    if (!isCompared && report !== undefined) throw new UsageError('--report needs --compare.');
     const started = performance.now();
     const name = args.oneOf('sample', sampleNames, 'json-orders');
     const client = await connect();
@@ -26,10 +39,10 @@ export const demo: Command = {
     const sample = await followSample(client, name, output);
     if (sample.phase === 'stopped') throw new Interrupted('The demo was stopped.');
     if (sample.problem !== null) throw Problem.fromValue(sample.problem);
+    if (isCompared) return compare(session, client, { sample, started, report });
 
     const adapters = await client.request('adapters.list', { projectId: sample.projectId });
     const adapter = adapters.find(({ id }) => id === sample.adapterId)!;
-    const out = args.text('out');
     const record = await showProgress(client, output, 'export', () =>
       client.request('exports.start', {
         projectId: sample.projectId,
@@ -43,20 +56,45 @@ export const demo: Command = {
     );
     const seconds = (performance.now() - started) / 1000;
     output.document({ sample, export: record, seconds });
-    output.line(`Question  ${sample.question}`);
-    output.line();
-    sideBySide(output, `Before: ${sample.answerBefore ?? ''}`, `After: ${sample.answerAfter ?? ''}`);
-    output.line();
-    output.line(
-      `Right answers: before ${sample.correctBefore} of ${sample.rows}, after ${sample.correctAfter} of ${sample.rows}.`,
-    );
-    output.line(`An answer is right when ${sample.sample.right}.`);
-    output.line();
+    showSample(output, sample);
     showExport(output, record);
     output.line();
     output.line(`Done in ${duration(seconds)}.`);
   },
 };
+
+/** Lets the adapter and the alternatives to it answer the test rows, and shows the table. */
+async function compare(
+  session: Session,
+  client: HostClient,
+  { sample, started, report: file }: { sample: SampleProjectState; started: number; report: string | undefined },
+): Promise<void> {
+  const { output, dataDir } = session;
+  const evaluation = await client.request('sample.compare', undefined);
+  const report = await reportOf(session, client, evaluation.id);
+  const path = file === undefined ? join(dataDir, 'reports', `demo-${evaluation.id.slice(0, 8)}.md`) : resolve(file);
+  mkdirSync(dirname(path), { recursive: true });
+  writeReport(path, report);
+  const seconds = (performance.now() - started) / 1000;
+  output.document({ sample, evaluation: { id: evaluation.id, report: path }, report, seconds });
+  showSample(output, sample);
+  showReport(output, report);
+  output.line();
+  output.line(`The report is ${path}. All answers are in the window, under Evaluate.`);
+  output.line(`Done in ${duration(seconds)}.`);
+}
+
+function showSample(output: Output, sample: SampleProjectState): void {
+  output.line(`Question  ${sample.question}`);
+  output.line();
+  sideBySide(output, `Before: ${sample.answerBefore ?? ''}`, `After: ${sample.answerAfter ?? ''}`);
+  output.line();
+  output.line(
+    `Right answers: before ${sample.correctBefore} of ${sample.rows}, after ${sample.correctAfter} of ${sample.rows}.`,
+  );
+  output.line(`An answer is right when ${sample.sample.right}.`);
+  output.line();
+}
 
 async function followSample(client: HostClient, name: SampleName, output: Output): Promise<SampleProjectState> {
   const { promise, resolve: settle, reject } = Promise.withResolvers<SampleProjectState>();

@@ -64,3 +64,27 @@ it('says beforehand what it takes, and refuses what it does not understand', asy
   expect(unknown.status).toBe(1);
   expect(unknown.stderr).toContain("no contestant 'few-shots=3'");
 });
+
+it('takes evaluators, contestants and the limit of tokens from one file, and the options win', async () => {
+  const settings = join(folder, 'evaluate.json');
+  const rows = ['--model', 'resources/tiny/model', '--data', join(folder, 'test.jsonl'), '--train', join(folder, 'test.jsonl')];
+  const told = { title: 'For people', evaluators: ['json', { name: 'length', options: { most: 3 } }], maxTokens: 2 };
+  writeFileSync(settings, JSON.stringify({ ...told, against: ['base', 'few-shot=1+schema'] }));
+  const { status, stdout, stderr } = await lowrank(...rows, '--settings', settings, '--max-tokens', '3', '--json');
+  expect(status, stderr).toBe(0);
+  const { contestants, rows: answers } = JSON.parse(stdout) as EvaluationReport;
+  expect(contestants.map(({ name }) => name)).toEqual(['base', 'few-shot=1+schema']);
+  expect(Object.keys(answers[0]!.scores)).toEqual(expect.arrayContaining(['json', 'length']));
+  expect(Math.max(...answers.map(({ answerTokens }) => answerTokens!))).toBe(3);
+
+  for (const [content, message] of [
+    ['[]', 'not a JSON object'],
+    ['{"evaluator": ["json"]}', "no setting 'evaluator'"],
+    ['{"evaluators": [{"name": "json", "most": 3}]}', "'evaluators' is not a list"],
+    ['{"maxTokens": "40"}', "'maxTokens' is not a whole number"],
+  ] as const) {
+    writeFileSync(settings, content);
+    const refused = await lowrank(...rows, '--settings', settings);
+    expect([refused.status, refused.stderr]).toEqual([1, expect.stringContaining(message)]);
+  }
+});

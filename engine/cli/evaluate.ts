@@ -32,6 +32,7 @@ import { showProgress } from './progress.ts';
 /** Any of these options makes a comparison of it. */
 const comparing = [
   ...[
+    'settings',
     'evaluator',
     'against',
     'train',
@@ -48,7 +49,7 @@ const comparing = [
 ];
 
 export const evaluate: Command = {
-  usage: `--model PATH [--accept-field NAME]... --data FILE... [--map question=COLUMN,answer=COLUMN] [--adapter DIR]... [--evaluator NAME[=OPTIONS.json]]... [--against base,few-shot=3,few-shot-nearest=3,few-shot=auto,schema,few-shot=3+schema,constrained,adapter+schema,endpoint=URL#MODEL] [--train FILE...] [--validation FILE...] [--schema FILE.json] [--max-tokens N] [--rows N] [--learning-rows N] [--general] [--seed N] [--plan] [--report FILE.md|FILE.csv] [--gate MEASURE>=BASELINE+0.05]... ${rowUsage}`,
+  usage: `--model PATH [--accept-field NAME]... --data FILE... [--map question=COLUMN,answer=COLUMN] [--adapter DIR]... [--settings FILE.json] [--evaluator NAME[=OPTIONS.json]]... [--against base,few-shot=3,few-shot-nearest=3,few-shot=auto,schema,few-shot=3+schema,constrained,adapter+schema,endpoint=URL#MODEL] [--train FILE...] [--validation FILE...] [--schema FILE.json] [--max-tokens N] [--rows N] [--learning-rows N] [--general] [--seed N] [--plan] [--report FILE.md|FILE.csv] [--gate MEASURE>=BASELINE+0.05]... ${rowUsage}`,
   summary: 'loss and perplexity on the rows of FILE; with more options a comparison by evaluators',
   options: {
     ...modelOptions,
@@ -56,6 +57,7 @@ export const evaluate: Command = {
     ...mapOptions,
     data: { type: 'string', multiple: true },
     adapter: { type: 'string', multiple: true },
+    settings: { type: 'string' },
     evaluator: { type: 'string', multiple: true },
     against: { type: 'string' },
     train: { type: 'string', multiple: true },
@@ -98,19 +100,10 @@ async function compare(session: Session, adapters: readonly string[]): Promise<v
   const request = comparison(session, adapters);
   const client = await session.connect();
   if (args.flag('plan')) return showPlan(output, await planned(client, request, output));
-  const started = await client.request('evaluations.start', request);
-  session.onInterrupt(() => {
-    output.message('Stopping. Press Ctrl-C again to end immediately.');
-    client.request('evaluations.stop', { id: started.id }).catch(() => {});
-  });
-  const ended = await followEvaluation(client, started.id, output);
-  if (ended.state === 'stopped')
-    throw new Interrupted(`Stopped after ${ended.answered} answers, which are kept. Continue in the window, under Evaluate.`);
-  if (ended.problem !== null) throw Problem.fromValue(ended.problem);
-  const report = await client.request('evaluations.report', { id: started.id });
-  for (const note of report.notes) output.message(note);
+  const { id } = await client.request('evaluations.start', request);
+  const report = await reportOf(session, client, id);
   const file = args.text('report');
-  if (file !== undefined) writeFileSync(resolve(file), file.endsWith('.csv') ? reportCsv(report) : reportMarkdown(report));
+  if (file !== undefined) writeReport(resolve(file), report);
   showReport(output, report);
   const missed = gates.flatMap((gate) => missedBy(report, gate));
   if (missed.length === 0) return output.document(report);
@@ -118,9 +111,35 @@ async function compare(session: Session, adapters: readonly string[]): Promise<v
   throw new ProblemInResult(problem, report);
 }
 
+/** Follows an evaluation to its end, and returns its report. Ctrl-C stops it. */
+export async function reportOf(
+  { output, onInterrupt }: Pick<Session, 'output' | 'onInterrupt'>,
+  client: HostClient,
+  id: string,
+): Promise<EvaluationReport> {
+  onInterrupt(() => {
+    output.message('Stopping. Press Ctrl-C again to end immediately.');
+    client.request('evaluations.stop', { id }).catch(() => {});
+  });
+  const ended = await followEvaluation(client, id, output);
+  if (ended.state === 'stopped')
+    throw new Interrupted(`Stopped after ${ended.answered} answers, which are kept. Continue in the window, under Evaluate.`);
+  if (ended.problem !== null) throw Problem.fromValue(ended.problem);
+  const report = await client.request('evaluations.report', { id });
+  for (const note of report.notes) output.message(note);
+  return report;
+}
+
+/** Writes a report as Markdown, or its rows as CSV where the name of the file says so. */
+export function writeReport(file: string, report: EvaluationReport): void {
+  writeFileSync(file, file.endsWith('.csv') ? reportCsv(report) : reportMarkdown(report));
+}
+
 /** Makes the request of what the command line says. */
 function comparison({ args }: Session, adapters: readonly string[]): EvaluationRequest {
-  const against = args.text('against')?.split(',') ?? (adapters.length === 0 ? ['base'] : []);
+  const file = args.text('settings');
+  const settings = file === undefined ? {} : readSettings(resolve(file));
+  const against = args.text('against')?.split(',') ?? settings.against ?? (adapters.length === 0 ? ['base'] : []);
   const paths = adapters.map((path) => resolve(path));
   const chosen = [...against.flatMap((text) => readContestant(text, paths)), ...paths.map((path) => ({ adapter: { path } }))];
   const nameOfAdapter = (contestant: Contestant): string =>
@@ -142,10 +161,11 @@ function comparison({ args }: Session, adapters: readonly string[]): EvaluationR
   }).filter(([, value]) => value !== undefined);
   return {
     ...{ model: args.model(), data: args.files('data'), rowSettings: args.rowSettings(), contestants },
-    evaluators: evaluators.length === 0 ? ['loss'] : evaluators.map(readEvaluator),
+    evaluators: evaluators.length === 0 ? (settings.evaluators ?? ['loss']) : evaluators.map(readEvaluator),
     ...(args.list('train').length === 0 ? {} : { train: rowsOf('train') }),
     ...(args.list('validation').length === 0 ? {} : { validation: rowsOf('validation') }),
     ...(schema === undefined ? {} : { schemaFile: resolve(schema) }),
+    ...(settings.maxTokens === undefined ? {} : { maxTokens: settings.maxTokens }),
     ...Object.fromEntries(numbers),
     ...(args.flag('general') ? { general: true } : {}),
     attached: true,
@@ -164,7 +184,10 @@ function showPlan(output: Output, plan: EvaluationPlan): void {
   output.document(plan);
 }
 
-function showReport(output: Output, { guards, looks, contestants, power, seeds, general, verdict }: EvaluationReport): void {
+export function showReport(
+  output: Output,
+  { guards, looks, contestants, power, seeds, general, verdict }: EvaluationReport,
+): void {
   for (const { name, measures: own } of contestants)
     for (const [measure, { value, low, high, n }] of Object.entries(own))
       output.line(`${name}  ${measure}  ${value.toFixed(4)} (${low.toFixed(4)} to ${high.toFixed(4)}, n = ${n})`);
@@ -215,6 +238,47 @@ function measured({ args, output }: Session, client: HostClient, adapter: string
 function nameOf(path: string, all: readonly string[]): string {
   const isOnly = all.filter((other) => basename(other) === basename(path)).length === 1;
   return isOnly && basename(path) !== 'base' ? basename(path) : path;
+}
+
+/** Holds what a file of settings may say, as `evaluate.json` of a sample does. */
+interface Settings {
+  readonly evaluators?: readonly EvaluatorChoice[];
+  readonly against?: readonly string[];
+  readonly maxTokens?: number;
+}
+const forPeople = ['title', 'summary', 'right', 'decisive'];
+
+/** Reads a file of settings. What only tells people about them is passed over; throws a `Problem` for anything else. */
+function readSettings(path: string): Settings {
+  const wrong = (message: string): Problem =>
+    new Problem(
+      'data-invalid',
+      `${path}: ${message}`,
+      'It is a JSON object with evaluators, against and maxTokens, each of which may be left out.',
+    );
+  let content: unknown;
+  try {
+    content = JSON.parse(readText(path, 1 << 24));
+  } catch (error) {
+    throw error instanceof Problem ? error : wrong('The file is not JSON.');
+  }
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) throw wrong('The file is not a JSON object.');
+  const { evaluators, against, maxTokens, ...more } = content as Readonly<Record<string, unknown>>;
+  const unknown = Object.keys(more).find((key) => !forPeople.includes(key));
+  if (unknown !== undefined) throw wrong(`There is no setting '${unknown}'.`);
+  const isList = (value: unknown, holds: (one: unknown) => boolean): boolean =>
+    value === undefined || (Array.isArray(value) && value.length > 0 && value.every(holds));
+  const isText = (one: unknown): boolean => typeof one === 'string';
+  const isEvaluator = (one: unknown): boolean =>
+    isText(one) || (typeof one === 'object' && one !== null && isText((one as { name?: unknown }).name) && 'options' in one);
+  if (!isList(evaluators, isEvaluator))
+    throw wrong("'evaluators' is not a list of names, or of objects with name and options.");
+  if (!isList(against, isText)) throw wrong("'against' is not a list of contestants.");
+  if (maxTokens !== undefined && !(Number.isSafeInteger(maxTokens) && (maxTokens as number) >= 1))
+    throw wrong("'maxTokens' is not a whole number from 1.");
+  return Object.fromEntries(
+    Object.entries({ evaluators, against, maxTokens }).filter(([, value]) => value !== undefined),
+  ) as Settings;
 }
 
 /** Reads `NAME` or `NAME=FILE`, where the file holds the options as JSON, or is the code of an own evaluator. */

@@ -197,6 +197,11 @@ export interface EvaluationRequests {
   'evaluations.rename': (p: { id: string; name: string }) => Evaluation;
   /** Removes an evaluation with its answers. */
   'evaluations.remove': (p: { id: string }) => null;
+  /**
+   * Compares the adapter that the sample has trained with the alternatives to it, on the test rows of the sample. The same
+   * comparison is made once: one that was started before is returned, and goes on if it was stopped.
+   */
+  'sample.compare': () => Evaluation;
 }
 export interface EvaluationEvents {
   /** Tells a new state; `job.progress` with the id of the evaluation tells how far it is and the seconds left. */

@@ -362,6 +362,16 @@ describe('checks of texts', () => {
     });
   });
 
+  it('says of a pattern what it means to people, where that is given', () => {
+    const words = { passes: 'the whole voice', fails: 'not the whole voice' };
+    const textBy = (options: object, answer: string) => scoreBy('regex', { pattern: '^Hello', ...options }, answer)?.text;
+    expect([textBy(words, 'Hello.'), textBy(words, 'Hi.')]).toEqual([words.passes, words.fails]);
+    expect([textBy({ ...words, absent: true }, 'Hello.'), textBy({ absent: true }, 'Hello.')]).toEqual([
+      words.fails,
+      'matches',
+    ]);
+  });
+
   it('ends a pattern that backtracks without end, and does not count the row', () => {
     const begun = performance.now();
     expect(scoreBy('regex', { pattern: '^(a+)+$' }, `${'a'.repeat(60)}!`)).toMatchObject({

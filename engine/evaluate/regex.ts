@@ -10,14 +10,22 @@ export const regex = answerKind({
     pattern: { kind: 'text', help: 'is the expression, as JavaScript writes it; ^ and $ hold it to the whole answer' },
     flags: { kind: 'text', otherwise: 'u', help: 'are the flags of JavaScript: i for any case, s, m, u, v' },
     absent: { kind: 'flag', otherwise: false, help: 'wants no match' },
+    passes: { kind: 'text', otherwise: '', help: "says of an answer that passes what that means, in place of 'matches'" },
+    fails: {
+      kind: 'text',
+      otherwise: '',
+      help: "says of one that does not pass what that means, in place of 'does not match'",
+    },
   },
-  open({ pattern, flags, absent }) {
+  open({ pattern, flags, absent, passes, fails }) {
     const compiled = expressionOf(pattern, flags);
     return {
       score(_, answer) {
         const found = within(() => compiled.test(answer));
         if (found === null) return unscored(`the pattern takes longer than ${longestMs} ms`);
-        return passed('regex', found.value !== absent, found.value ? 'matches' : 'does not match');
+        const isGood = found.value !== absent;
+        const words = isGood ? passes : fails;
+        return passed('regex', isGood, words !== '' ? words : found.value ? 'matches' : 'does not match');
       },
     };
   },

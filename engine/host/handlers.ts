@@ -298,6 +298,7 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       sample.stop();
       return null;
     },
+    'sample.compare': (_, asker) => sample.compare(asker),
     'paths.known': ({ paths }) => [
       ...store.knownPaths.among(paths),
       ...paths.filter((path) => isKeptData(context.dataDir, path)),

@@ -11,6 +11,7 @@ import { AdapterRegistry } from './adapters.ts';
 import { Datasets } from './datasets.ts';
 import { Devices } from './devices.ts';
 import { type Asker, type HostContext, startReported } from './context.ts';
+import { Evaluations } from './evaluations.ts';
 import { Exports } from './exports.ts';
 import { Library } from './library.ts';
 import { type DataAsker, ModelProcesses } from './model-processes.ts';
@@ -117,7 +118,7 @@ test('on a full disk a run fails and the next one waits; with space again all of
     emit: (name: string, payload: unknown) => name === 'run.changed' && told.push(payload as Run),
   };
   const { registry, runs } = queueOf(full);
-  const sample = new SampleProject(full, { library, datasets, runs });
+  const sample = new SampleProject(full, { library, datasets, runs, evaluations: new Evaluations(full, library, datasets) });
   const [first, second] = [await runs.start(request, client), await runs.start(request, client)];
   const free = fillDisk();
   writtenRun(store.runs.get(first.id)!.out, written);

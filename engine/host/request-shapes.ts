@@ -485,6 +485,7 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'sample.start': object<ParamsOf<'sample.start'>>({ sample: oneOf('json-orders', 'house-voice', 'brief-answers') }),
   'sample.get': nothing,
   'sample.stop': nothing,
+  'sample.compare': nothing,
   'paths.known': object<ParamsOf<'paths.known'>>({ paths: texts }),
   'notices.take': nothing,
   'shell.chooseFiles': object<ParamsOf<'shell.chooseFiles'>>({

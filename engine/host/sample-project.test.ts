@@ -1,11 +1,10 @@
 import { expect, test, vi } from 'vitest';
-import type { EvaluatedRow, JobSpec, SampleProjectState, Verdict } from '../contract.ts';
+import type { EvaluatedRow, Evaluation, EvaluationRequest, JobSpec, SampleProjectState, Verdict } from '../contract.ts';
 import type { JobOptions } from '../jobs/supervisor.ts';
-import type { HostContext } from './context.ts';
-import type { Datasets } from './datasets.ts';
-import type { Library } from './library.ts';
+import { sampleFiles } from '../resources.ts';
+import type { Asker, HostContext } from './context.ts';
 import type { RunQueue } from './runs/queue.ts';
-import { SampleProject } from './sample-project.ts';
+import { type SampleParts, SampleProject } from './sample-project.ts';
 import { Unsaved } from './unsaved.ts';
 
 /** As a host finds it that starts again after one that was killed in the middle of the training. */
@@ -41,7 +40,11 @@ const orders = rowsWith((row) => [row === 15 ? bad : good]);
 
 function flow(
   ended: { state: string },
-  { stored = interrupted, rows = orders }: { stored?: object; rows?: readonly EvaluatedRow[] } = {},
+  {
+    stored = interrupted,
+    rows = orders,
+    compared = [],
+  }: { stored?: object; rows?: readonly EvaluatedRow[]; compared?: Evaluation[] } = {},
 ) {
   const states: SampleProjectState[] = [];
   const start = vi.fn((_: JobSpec, { onMessage }: JobOptions) => {
@@ -55,7 +58,8 @@ function flow(
     store: {
       sampleProject: { get: () => stored, put: (state: SampleProjectState) => states.push(state) },
       adapters: { ofRun: () => ({ id: 'a', path: '/adapter' }) },
-      runs: { get: () => ended },
+      runs: { get: () => ({ modelId: 'm', versionId: 'v', ...ended }) },
+      datasets: { list: () => [] },
       models: { get: () => ({ id: 'm', path: '/model', acceptFields: [] }) },
     },
     supervisor: { start },
@@ -63,7 +67,14 @@ function flow(
     emit: () => {},
   } as unknown as HostContext;
   const runs = { ended: () => Promise.resolve({ id: 'r', modelId: 'm', problem: null, ...ended }) } as unknown as RunQueue;
-  return { sample: new SampleProject(context, { library: {} as Library, datasets: {} as Datasets, runs }), states, start };
+  const add = vi.fn(() => Promise.resolve({ version: { id: 'test rows' } }));
+  const compare = vi.fn((request: EvaluationRequest) => {
+    compared.push({ id: 'e', request } as Evaluation);
+    return compared[0]!;
+  });
+  const evaluations = { list: () => compared, start: compare, resume: (id: string) => compared.find((one) => one.id === id) };
+  const parts = { library: {}, datasets: { add }, runs, evaluations } as unknown as SampleParts;
+  return { sample: new SampleProject(context, parts), states, start, compare, add };
 }
 
 test('a sample whose run is resumed by hand goes on to its second count', async () => {
@@ -79,7 +90,7 @@ test('a sample whose run is resumed by hand goes on to its second count', async 
   expect(states.map(({ progress }) => progress?.phase)).toContain('Asking the trained model');
   expect(states.map(({ progress }) => progress?.unit)).not.toContain('bytes');
   expect(start.mock.calls.map(([spec]) => spec)).toMatchObject([
-    { kind: 'evaluate', model: { path: '/model' }, adapterPath: '/adapter', evaluators: ['json-values'], maxTokens: 48 },
+    { kind: 'evaluate', model: { path: '/model' }, adapterPath: '/adapter', evaluators: ['json-values'], maxTokens: 40 },
   ]);
 });
 
@@ -122,4 +133,22 @@ test('and one that is stopped once more waits for the next time', async () => {
   await vi.waitFor(() => expect(sample.busy).toBe(false));
   expect(states.at(-1)).toMatchObject({ phase: 'stopped', correctAfter: null });
   expect(start).not.toHaveBeenCalled();
+});
+
+test('its adapter is compared with the alternatives once, on all its test rows', async () => {
+  const { sample, compare, add } = flow({ state: 'done' });
+  const asker = {} as Asker;
+  await expect(sample.compare(asker)).rejects.toThrow(/No sample has been trained/);
+  sample.follow('r');
+  await vi.waitFor(() => expect(sample.busy).toBe(false));
+  const { id, request } = await sample.compare(asker);
+  expect(add).toHaveBeenCalledWith('p', expect.objectContaining({ data: { paths: [sampleFiles('json-orders').test] } }), asker);
+  expect(request).toMatchObject({
+    ...{ projectId: 'p', model: { id: 'm' }, data: { versionId: 'test rows' }, maxTokens: 40 },
+    train: { data: { versionId: 'v' }, split: 'train' },
+    contestants: [{}, { shots: { count: 3 } }, { schema: true }, { constrained: true }, { adapter: { id: 'a' } }],
+    schemaFile: sampleFiles('json-orders').schema,
+  });
+  expect((await sample.compare(asker)).id).toBe(id);
+  expect(compare).toHaveBeenCalledTimes(1);
 });

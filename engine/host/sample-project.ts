@@ -7,6 +7,8 @@ import type {
   ChatMessage,
   DataAt,
   EvaluateResult,
+  Evaluation,
+  EvaluationRequest,
   JobSpec,
   Model,
   OneAdapter,
@@ -16,11 +18,13 @@ import type {
   Verdict,
 } from '../contract.ts';
 import { hashOf } from '../data/record-hash.ts';
+import { needsSchema, readContestant } from '../evaluate/contestants.ts';
 import { logError, Problem, toProblemValue } from '../problem.ts';
 import type { RecipeInput } from '../recipe.ts';
 import { embeddedModelPath, readSample, sampleFiles } from '../resources.ts';
-import { found, type HostContext } from './context.ts';
+import { type Asker, found, type HostContext } from './context.ts';
 import type { Datasets } from './datasets.ts';
+import type { Evaluations } from './evaluations.ts';
 import { oneAdapter } from './job-inputs.ts';
 import type { Library } from './library.ts';
 import type { RunQueue } from './runs/queue.ts';
@@ -33,6 +37,7 @@ export interface SampleParts {
   readonly library: Library;
   readonly datasets: Datasets;
   readonly runs: RunQueue;
+  readonly evaluations: Evaluations;
 }
 
 export class SampleProject {
@@ -40,14 +45,16 @@ export class SampleProject {
   readonly #library: Library;
   readonly #datasets: Datasets;
   readonly #runs: RunQueue;
+  readonly #evaluations: Evaluations;
   #state: SampleProjectState | null;
   #current: AbortController | null = null;
 
-  constructor(context: HostContext, { library, datasets, runs }: SampleParts) {
+  constructor(context: HostContext, { library, datasets, runs, evaluations }: SampleParts) {
     this.#context = context;
     this.#library = library;
     this.#datasets = datasets;
     this.#runs = runs;
+    this.#evaluations = evaluations;
     this.#state = ofThisStudio(context.store.sampleProject.get());
     if (this.#state !== null && !['done', 'failed', 'stopped'].includes(this.#state.phase))
       this.#change({ phase: 'stopped', progress: null });
@@ -136,6 +143,29 @@ export class SampleProject {
 
   stop(): void {
     this.#current?.abort();
+  }
+
+  /** Starts the comparison of the trained adapter with the alternatives that the sample names, unless there is one already. */
+  async compare(asker: Asker): Promise<Evaluation> {
+    const { sample, projectId, adapterId, runId } = this.#state ?? {};
+    const run = runId == null ? null : this.#context.store.runs.get(runId);
+    if (sample === undefined || projectId === undefined || adapterId == null || run?.modelId == null || run.versionId == null)
+      throw new Problem('not-found', 'No sample has been trained to its end.', 'Try a sample first.');
+    const files = sampleFiles(sample.name);
+    const { evaluators, against, maxTokens } = readSample(sample.name).evaluation;
+    const contestants = [...against.flatMap((text) => readContestant(text, [])), { adapter: { id: adapterId } }];
+    const name = `${sample.title}, test rows`;
+    const test =
+      this.#context.store.datasets.list(projectId).find((one) => one.name === name) ??
+      (await this.#datasets.add(projectId, { name, data: { paths: [files.test] } }, asker));
+    const request: EvaluationRequest = {
+      ...{ projectId, name: sample.title, model: { id: run.modelId }, data: { versionId: test.version.id } },
+      train: { data: { versionId: run.versionId }, split: 'train' },
+      ...{ contestants, evaluators, maxTokens },
+      ...(contestants.some(needsSchema) ? { schemaFile: files.schema } : {}),
+    };
+    const same = this.#evaluations.list(projectId).find((one) => JSON.stringify(one.request) === JSON.stringify(request));
+    return same === undefined ? this.#evaluations.start(request, asker) : this.#evaluations.resume(same.id, asker);
   }
 
   #go(work: (stop: AbortSignal) => Promise<void>): void {

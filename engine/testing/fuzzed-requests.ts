@@ -205,6 +205,7 @@ export async function fuzzedHost(filled: boolean): Promise<FuzzedHost> {
       'sample.start': { sample: 'json-orders' },
       'sample.get': undefined,
       'sample.stop': undefined,
+      'sample.compare': undefined,
       'paths.known': { paths: [modelPath] },
       'notices.take': undefined,
     },
