@@ -1,4 +1,4 @@
-/** `lowrank demo` runs a sample of the first start without a window, to a proven merged model or to a comparison with the alternatives. */
+/** `lowrank demo` runs a sample of the first start without a window: to a proven merged model, or to a comparison. */
 import { mkdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { SampleName, SampleProjectState } from '../contract.ts';

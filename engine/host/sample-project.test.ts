@@ -90,7 +90,7 @@ test('a sample whose run is resumed by hand goes on to its second count', async 
   expect(states.map(({ progress }) => progress?.phase)).toContain('Asking the trained model');
   expect(states.map(({ progress }) => progress?.unit)).not.toContain('bytes');
   expect(start.mock.calls.map(([spec]) => spec)).toMatchObject([
-    { kind: 'evaluate', model: { path: '/model' }, adapterPath: '/adapter', evaluators: ['json-values'], maxTokens: 40 },
+    { kind: 'evaluate', model: { path: '/model' }, adapterPath: '/adapter', evaluators: ['json-values'], maxTokens: 48 },
   ]);
 });
 
@@ -144,7 +144,7 @@ test('its adapter is compared with the alternatives once, on all its test rows',
   const { id, request } = await sample.compare(asker);
   expect(add).toHaveBeenCalledWith('p', expect.objectContaining({ data: { paths: [sampleFiles('json-orders').test] } }), asker);
   expect(request).toMatchObject({
-    ...{ projectId: 'p', model: { id: 'm' }, data: { versionId: 'test rows' }, maxTokens: 40 },
+    ...{ projectId: 'p', model: { id: 'm' }, data: { versionId: 'test rows' }, maxTokens: 48 },
     train: { data: { versionId: 'v' }, split: 'train' },
     contestants: [{}, { shots: { count: 3 } }, { schema: true }, { constrained: true }, { adapter: { id: 'a' } }],
     schemaFile: sampleFiles('json-orders').schema,
