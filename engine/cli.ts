@@ -34,7 +34,9 @@ function readArguments(command: Command, argv: readonly string[]): Arguments {
   try {
     parsed = parseArgs({ args: [...argv], options, allowPositionals: true, tokens: true });
   } catch (error) {
-    throw new UsageError((error as Error).message.split('. ')[0]!.replace(/\.?$/, '.'));
+    const [what = '', ...more] = (error as Error).message.replace(/\s+/g, ' ').split('. ');
+    // A value that looks like an option says in its next sentences how it is written.
+    throw new UsageError((what.endsWith('is ambiguous') ? [what, ...more].join('. ') : what).replace(/\.?$/, '.'));
   }
   const values: Record<string, string | boolean | (string | boolean)[] | undefined> = { ...parsed.values };
   const positionals: string[] = [];
@@ -106,7 +108,10 @@ async function main(argv: string[]): Promise<number> {
     return 0;
   } catch (error) {
     output.end();
-    if (error instanceof UsageError) return usage(error.message, `lowrank ${name} ${command.usage}`);
+    if (error instanceof UsageError) {
+      const line = `lowrank ${name} ${command.usage}`;
+      return usage(error.message, line.length > longestUsage ? `lowrank ${name} --help shows its options.` : line);
+    }
     if (error instanceof Interrupted) {
       output.document({ problem: { code: 'stopped', message: error.message, hint: 'Start it again.' } });
       output.message(error.message);
@@ -123,6 +128,9 @@ async function main(argv: string[]): Promise<number> {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, interrupt);
   }
 }
+
+/** Limits, in characters, the usage that is shown with an error: a longer one would hide it. */
+const longestUsage = 200;
 
 /** Limits, in milliseconds, how long a command that has ended waits for an engine that hangs. */
 const longestWaitForNotices = 2000;

@@ -341,6 +341,10 @@ test(
     expect(await lowrank('trian')).toMatchObject({ status: 2, stderr: expect.stringContaining("'train'") as string });
     expect(await lowrank('train', '--modle', 'x')).toMatchObject({ status: 2, stdout: '' });
     expect(await lowrank('train')).toMatchObject({ status: 2, stderr: expect.stringContaining('--model') as string });
+    const negative = await lowrank('evaluate', '--max-tokens', '-3');
+    expect(negative.stderr).toContain("use '--max-tokens=-XYZ'");
+    expect(negative.stderr).not.toContain('\\n');
+    expect(negative.stderr).toContain('lowrank evaluate --help');
     const unknownKey = await lowrank(...trainArgs(join(folder, 'x'), '--set', 'lerningRate=1'));
     expect(unknownKey.stderr).toContain("'learningRate'");
   },
