@@ -60,6 +60,22 @@ it('says beforehand what it takes, and refuses what it does not understand', asy
   expect(planned.status, planned.stderr).toBe(0);
   const plan = JSON.parse(planned.stdout) as EvaluationPlan;
   expect(plan).toMatchObject({ rows: 1, contestants: [{ name: 'base' }, { name: 'schema' }], guards: { duplicates: 1 } });
+  const schema = join(folder, 'schema.json');
+  writeFileSync(schema, JSON.stringify({ type: 'object', properties: { colour: { enum: ['blue'] } }, required: ['colour'] }));
+  const against = ['--against', 'base,few-shot=1,schema,constrained', '--schema', schema];
+  const { status, stdout, stderr } = await lowrank(...tiny, ...against, '--max-tokens', '40', '--json');
+  expect(status, stderr).toBe(0);
+  // Without a named evaluator everybody is measured all the same.
+  const report = JSON.parse(stdout) as EvaluationReport;
+  for (const { name, measures } of report.contestants) {
+    expect(Object.keys(measures), name).toEqual(expect.arrayContaining(['json-values', 'json-schema', 'exact-match']));
+    if (name === 'constrained') expect(measures).toMatchObject({ 'json-values': { value: 1 }, 'json-schema': { value: 1 } });
+  }
+  expect(stderr).toContain('No --evaluator is named, so these measure: json-values, json-schema, exact-match, loss.');
+  const typo = await lowrank(...tiny, '--gate', 'json>=bsae');
+  expect(typo).toMatchObject({ status: 2, stderr: expect.stringContaining("no contestant 'bsae'") as string });
+  const none = await lowrank(...tiny, '--against', 'few-shot=0');
+  expect(none.stderr).toContain("'few-shot=0' has no examples");
   const unknown = await lowrank(...tiny, '--against', 'few-shots=3');
   expect(unknown.status).toBe(1);
   expect(unknown.stderr).toContain("no contestant 'few-shots=3'");

@@ -10,7 +10,7 @@ import type {
   EvaluationRequest,
   EvaluatorChoice,
 } from '../contract.ts';
-import { contestantName, readContestant } from '../evaluate/contestants.ts';
+import { contestantName, isPrompted, needsSchema, readContestant, withNamesOfTheirOwn } from '../evaluate/contestants.ts';
 import { reportCsv, reportMarkdown, spreadSentences } from '../evaluate/report/report-text.ts';
 import { readText } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
@@ -25,7 +25,7 @@ import {
   rowUsage,
   type Session,
 } from './command.ts';
-import { missedBy, readGate } from './gate.ts';
+import { missedBy, readGate, requireBaseline } from './gate.ts';
 import { duration, type Output } from './output.ts';
 import { showProgress } from './progress.ts';
 
@@ -98,6 +98,10 @@ async function compare(session: Session, adapters: readonly string[]): Promise<v
   const { args, output } = session;
   const gates = args.list('gate').map(readGate);
   const request = comparison(session, adapters);
+  const names = request.contestants.flatMap(({ name }) => name ?? []);
+  for (const gate of gates) requireBaseline(gate, names);
+  if (args.list('evaluator').length === 0 && request.evaluators.length > 1)
+    output.message(`No --evaluator is named, so these measure: ${request.evaluators.map(nameOfChoice).join(', ')}.`);
   const client = await session.connect();
   if (args.flag('plan')) return showPlan(output, await planned(client, request, output));
   const { id } = await client.request('evaluations.start', request);
@@ -144,10 +148,9 @@ function comparison({ args }: Session, adapters: readonly string[]): EvaluationR
   const chosen = [...against.flatMap((text) => readContestant(text, paths)), ...paths.map((path) => ({ adapter: { path } }))];
   const nameOfAdapter = (contestant: Contestant): string =>
     contestant.adapter === undefined || 'id' in contestant.adapter ? '' : nameOf(contestant.adapter.path, paths);
-  const contestants = chosen.map((contestant) => ({
-    ...contestant,
-    name: contestantName(contestant, nameOfAdapter(contestant)),
-  }));
+  const contestants: readonly Contestant[] = withNamesOfTheirOwn(
+    chosen.map((contestant: Contestant) => ({ ...contestant, name: contestantName(contestant, nameOfAdapter(contestant)) })),
+  );
   const evaluators = args.list('evaluator');
   const files = (name: string) => args.list(name).map((path) => resolve(path));
   const mapping = args.mapping();
@@ -161,7 +164,7 @@ function comparison({ args }: Session, adapters: readonly string[]): EvaluationR
   }).filter(([, value]) => value !== undefined);
   return {
     ...{ model: args.model(), data: args.files('data'), rowSettings: args.rowSettings(), contestants },
-    evaluators: evaluators.length === 0 ? (settings.evaluators ?? ['loss']) : evaluators.map(readEvaluator),
+    evaluators: evaluators.length === 0 ? (settings.evaluators ?? unnamedEvaluators()) : evaluators.map(readEvaluator),
     ...(args.list('train').length === 0 ? {} : { train: rowsOf('train') }),
     ...(args.list('validation').length === 0 ? {} : { validation: rowsOf('validation') }),
     ...(schema === undefined ? {} : { schemaFile: resolve(schema) }),
@@ -170,6 +173,26 @@ function comparison({ args }: Session, adapters: readonly string[]): EvaluationR
     ...(args.flag('general') ? { general: true } : {}),
     attached: true,
   };
+
+  /** Returns what measures where nobody named an evaluator: answers are scored where some are asked for. */
+  function unnamedEvaluators(): EvaluatorChoice[] {
+    const isAnswered = contestants.some(isPrompted) || schema !== undefined || args.text('max-tokens') !== undefined;
+    if (!isAnswered) return ['loss'];
+    // The verdict is by the first that measures anything: `json-values` where the rows' own answers are objects.
+    return ['json-values', ...allowedBySchema(), 'exact-match', 'loss'];
+  }
+
+  function allowedBySchema(): EvaluatorChoice[] {
+    if (schema === undefined) return contestants.some(needsSchema) ? ['json'] : [];
+    const given = readJson(resolve(schema), 'It must hold a JSON Schema, or a list of definitions of tools.');
+    return Array.isArray(given)
+      ? [{ name: 'tool-calls', options: { tools: given } }]
+      : [{ name: 'json-schema', options: { schema: given } }];
+  }
+}
+
+function nameOfChoice(choice: EvaluatorChoice): string {
+  return typeof choice === 'string' ? choice : choice.name;
 }
 
 function planned(client: HostClient, request: EvaluationRequest, output: Output): Promise<EvaluationPlan> {
@@ -286,15 +309,16 @@ function readEvaluator(text: string): EvaluatorChoice {
   const at = text.indexOf('=');
   if (at < 0) return text;
   const [name, file] = [text.slice(0, at), resolve(text.slice(at + 1))];
+  if (/\.[cm]?js$/.test(file)) return { name, options: { code: readText(file, 1 << 24) } };
+  const options = readJson(file, `It must hold the options of the evaluator '${name}', as an object.`);
+  return { name, options: options as Readonly<Record<string, unknown>> };
+}
+
+function readJson(file: string, hint: string): unknown {
   const content = readText(file, 1 << 24);
-  if (/\.[cm]?js$/.test(file)) return { name, options: { code: content } };
   try {
-    return { name, options: JSON.parse(content) as Readonly<Record<string, unknown>> };
+    return JSON.parse(content) as unknown;
   } catch {
-    throw new Problem(
-      'data-invalid',
-      `${file} is not JSON.`,
-      `It must hold the options of the evaluator '${name}', as an object.`,
-    );
+    throw new Problem('data-invalid', `${file} is not JSON.`, hint);
   }
 }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { EvaluationReport } from '../contract.ts';
-import { missedBy, readGate } from './gate.ts';
+import { missedBy, readGate, requireBaseline } from './gate.ts';
 
 const contestant = (name: string, value: number) => ({
   ...{
@@ -45,7 +45,14 @@ it.each(['json', 'json>base', 'jason>=base', '>=base', 'json>='])('refuses %s', 
   expect(() => readGate(text)).toThrow(/--gate/);
 });
 
-it('refuses a baseline that was not measured', () => {
-  expect(() => missedBy(report, readGate('json>=few-shot'))).toThrow(/no contestant 'few-shot'/);
-  expect(() => missedBy(report, readGate('chrf>=base'))).toThrow(/has no measure 'chrf'/);
+it('refuses a baseline that nobody is, before anything is evaluated', () => {
+  const names = ['base', 'voice-2', 'few-shot=3+schema'];
+  for (const limit of ['few-shot', 'voice', 'voice+0.1', 'x'])
+    expect(() => requireBaseline(readGate(`json>=${limit}`), names)).toThrow(/no contestant '.*'; there are base, voice-2/);
+  for (const limit of ['base', 'voice-2', 'voice-2-0.1', 'few-shot=3+schema', '0.5'])
+    requireBaseline(readGate(`json>=${limit}`), names);
+});
+
+it.each(['chrf>=base', 'chrf>=0.5'])('%s is missed where nobody has the measure', (text) => {
+  expect(missedBy(report, readGate(text))).toEqual([expect.stringContaining("has no measure 'chrf'")]);
 });

@@ -23,35 +23,44 @@ export function readGate(text: string): Gate {
   return { text, measure, least: comparison === '>=', limit };
 }
 
+/** Throws where a gate names a contestant that is none of these, so that nothing is evaluated in vain. */
+export function requireBaseline({ limit }: Gate, names: readonly string[]): void {
+  readLimit(limit, names);
+}
+
 /** Returns a sentence for each trained contestant that misses the gate, or for any contestant where none was trained. */
 export function missedBy({ contestants }: EvaluationReport, { text, measure, least, limit: limitText }: Gate): string[] {
-  const valueOf = (name: string): number => {
-    const mean = contestants.find((one) => one.name === name)?.measures[measure];
-    if (mean === undefined) throw new UsageError(`--gate: '${name}' has no measure '${measure}' on these rows.`);
-    return mean.value;
-  };
-  const limit = limitOf();
+  const valueOf = (name: string): number | undefined => contestants.find((one) => one.name === name)?.measures[measure]?.value;
+  const { baseline, offset } = readLimit(
+    limitText,
+    contestants.map(({ name }) => name),
+  );
+  const from = typeof baseline === 'number' ? baseline : valueOf(baseline);
+  if (from === undefined) return [`The gate ${text} is missed: '${baseline}' has no measure '${measure}' on these rows.`];
+  const limit = from + offset;
   const trained = contestants.filter((one) => one.trained);
   return (trained.length > 0 ? trained : contestants).flatMap(({ name }) => {
     const value = valueOf(name);
+    if (value === undefined) return [`${name} misses the gate ${text}: it has no measure '${measure}' on these rows.`];
     // Rounding must not miss a gate that is met exactly.
     const isMet = least ? value >= limit - 1e-12 : value <= limit + 1e-12;
     return isMet
       ? []
       : [`${name} misses the gate ${text}: ${value.toFixed(4)} is ${least ? 'below' : 'above'} ${limit.toFixed(4)}.`];
   });
+}
 
-  function limitOf(): number {
-    const isContestant = (name: string): boolean => contestants.some((one) => one.name === name);
-    const known = (name: string): number | null => {
-      if (isContestant(name)) return valueOf(name);
-      return Number.isNaN(Number(name)) ? null : Number(name);
-    };
-    // A contestant may be called `voice-2`, so the whole is tried as a name before it is taken apart.
-    const [, baseline, sign, offset] = offsetForm.exec(limitText) ?? [];
-    const base = baseline === undefined ? null : known(baseline);
-    const value = known(limitText) ?? (base === null ? null : base + Number(`${sign!}${offset!}`));
-    if (value === null) throw new UsageError(`--gate: there is no contestant '${baseline ?? limitText}'.`);
-    return value;
-  }
+/** Reads `BASELINE+0.05`, where the baseline is one of the contestants or a number. */
+function readLimit(text: string, names: readonly string[]): { readonly baseline: string | number; readonly offset: number } {
+  const known = (name: string): string | number | null => {
+    if (names.includes(name)) return name;
+    return Number.isNaN(Number(name)) ? null : Number(name);
+  };
+  // A contestant may be called `voice-2`, so the whole is tried as a name before it is taken apart.
+  const whole = known(text);
+  if (whole !== null) return { baseline: whole, offset: 0 };
+  const [, name, sign, offset] = offsetForm.exec(text) ?? [];
+  const baseline = name === undefined ? null : known(name);
+  if (baseline !== null) return { baseline, offset: Number(`${sign!}${offset!}`) };
+  throw new UsageError(`--gate: there is no contestant '${name ?? text}'; there are ${names.join(', ')}.`);
 }

@@ -1,5 +1,5 @@
 /** Names contestants, reads them from the command line, and says what each needs. */
-import type { Contestant, EvaluationRequest } from '../contract.ts';
+import type { Contestant, ContestantAt, EvaluationRequest } from '../contract.ts';
 import { Problem } from '../problem.ts';
 
 /** Returns what a contestant is called that was given no name. `adapter` is the name of its adapter. */
@@ -37,6 +37,7 @@ export function readContestant(text: string, adapters: readonly string[]): Conte
   for (const part of parts) {
     const [, nearest, count] = /^few-shot(-nearest)?=(\d+|auto)$/.exec(part) ?? [];
     if (count !== undefined && read.shots === undefined) {
+      if (Number(count) === 0) throw new Problem('request-invalid', `'${text}' has no examples.`, 'Without any it is base.');
       const rule = nearest === undefined ? 'seed' : 'nearest';
       read = { ...read, shots: { count: count === 'auto' ? count : Number(count), rule } };
     } else if (part === 'schema') read = { ...read, schema: true };
@@ -66,7 +67,6 @@ export function requireContestants({
     if (endpoint !== undefined && constrained === true)
       throw new Problem('request-invalid', 'Answers of an endpoint cannot be constrained here.', 'Leave one of the two out.');
     if (shots === undefined) continue;
-    if (shots.count === 0) throw new Problem('request-invalid', 'A contestant has no examples (few-shot=0).', 'That is base.');
     if (train === undefined)
       throw new Problem(
         'request-invalid',
@@ -85,4 +85,20 @@ export function requireContestants({
 /** Says whether a contestant needs a schema. */
 export function needsSchema({ schema, constrained }: Pick<Contestant, 'schema' | 'constrained'>): boolean {
   return schema === true || constrained === true;
+}
+
+/** Says whether a contestant is asked otherwise than as it was trained, so that its loss says nothing. */
+export function isPrompted({ shots, schema, constrained, endpoint }: Contestant | ContestantAt): boolean {
+  return shots !== undefined || schema === true || constrained === true || endpoint !== undefined;
+}
+
+/** Gives contestants of the same name, such as adapters in folders of the same name, a number each. */
+export function withNamesOfTheirOwn<T extends { readonly name: string }>(contestants: readonly T[]): T[] {
+  const taken = new Set<string>();
+  return contestants.map((contestant) => {
+    let name = contestant.name;
+    for (let number = 2; taken.has(name); number++) name = `${contestant.name} ${number}`;
+    taken.add(name);
+    return { ...contestant, name };
+  });
 }

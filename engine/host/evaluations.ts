@@ -15,7 +15,7 @@ import type {
   RowsAt,
   RowsRef,
 } from '../contract.ts';
-import { contestantName, requireContestants } from '../evaluate/contestants.ts';
+import { contestantName, requireContestants, withNamesOfTheirOwn } from '../evaluate/contestants.ts';
 import { inCell } from '../evaluate/report/paired-rows.ts';
 import { reportCsv, reportMarkdown } from '../evaluate/report/report-text.ts';
 import { makeFolder } from '../formats/files.ts';
@@ -281,15 +281,4 @@ export class Evaluations {
     unsaved.save(`Evaluation ${evaluation.id}`, () => store.evaluations.put(evaluation));
     emit('evaluation.changed', evaluation);
   }
-}
-
-/** Gives contestants of the same name, such as adapters in folders of the same name, a number each. */
-function withNamesOfTheirOwn(contestants: readonly ContestantAt[]): ContestantAt[] {
-  const taken = new Set<string>();
-  return contestants.map((contestant) => {
-    let name = contestant.name;
-    for (let number = 2; taken.has(name); number++) name = `${contestant.name} ${number}`;
-    taken.add(name);
-    return { ...contestant, name };
-  });
 }

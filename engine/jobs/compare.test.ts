@@ -147,10 +147,27 @@ describe('a comparison', () => {
   });
 
   it('measures the loss of who is asked as in training, and no other', async () => {
-    const { report } = await compare([{}, { shots: { count: 1 } }], { evaluators: ['loss'] });
+    const { report } = await compare([{}, { shots: { count: 1 } }], { evaluators: ['loss', 'exact-match'] });
     const { contestants, rows } = report();
-    expect(contestants.map(({ measures }) => measures.loss?.n)).toEqual([4, undefined]);
-    expect(rows).toHaveLength(4);
+    expect(contestants.map(({ measures }) => [measures.loss?.n, measures['exact-match']?.n])).toEqual([
+      [4, 4],
+      [undefined, 4],
+    ]);
+    expect(rows).toHaveLength(8);
+  });
+
+  it.each<Contestant>([
+    { shots: { count: 1 } },
+    { schema: true },
+    { constrained: true },
+    { endpoint: { url: 'http://127.0.0.1:1', model: 'm' } },
+  ])('refuses to measure nothing of %j', async (contestant) => {
+    await expect(compare([{}, contestant], { evaluators: ['loss'] })).rejects.toMatchObject({ code: 'request-invalid' });
+  });
+
+  it('needs no evaluator of answers where all are asked as in training', async () => {
+    const { report } = await compare([{}], { evaluators: ['loss'] });
+    expect(report().rows).toHaveLength(4);
   });
 
   it('measures how likely options are, with probabilities that are held against the rows', async () => {

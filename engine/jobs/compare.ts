@@ -4,7 +4,6 @@ import { writeFileSync } from 'node:fs';
 import type {
   AnsweredQuestion,
   Calibration,
-  ContestantAt,
   EvaluationGuards,
   EvaluationPlan,
   GeneralReport,
@@ -14,7 +13,7 @@ import type {
   ScoredAnswer,
 } from '../contract.ts';
 import { mostOptions } from '../evaluate/choice.ts';
-import { needsSchema } from '../evaluate/contestants.ts';
+import { isPrompted, needsSchema } from '../evaluate/contestants.ts';
 import type { AnswerEvaluator, ChoiceEvaluator, LearningRows, LossEvaluator } from '../evaluate/evaluator.ts';
 import { kindNamed, openEvaluators } from '../evaluate/evaluators.ts';
 import { verdictOf } from '../evaluate/judge.ts';
@@ -337,11 +336,6 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
 
 const noGuards: EvaluationGuards = { duplicates: 0, nearDuplicates: 0, rows: [], sentences: [] };
 
-/** Says whether a contestant is asked otherwise than as it was trained. */
-function isPrompted({ shots, schema, constrained, endpoint }: ContestantAt): boolean {
-  return shots !== undefined || schema === true || constrained === true || endpoint !== undefined;
-}
-
 function firstCount({ at: { shots } }: OpenContestant): number {
   return shots === undefined ? 0 : shots.count === 'auto' ? triedCounts[0]! : shots.count;
 }
@@ -380,8 +374,15 @@ function readSchema(path: string): unknown {
   }
 }
 
-/** Refuses evaluators that do not exist or lack what they learn from, before anything is read. */
-function requireWhatEvaluatorsNeed({ evaluators, train }: CompareSpec): void {
+/** Refuses evaluators that do not exist, lack what they learn from or measure nothing of somebody, before anything is read. */
+function requireWhatEvaluatorsNeed({ evaluators, train, contestants }: CompareSpec): void {
+  const prompted = contestants.find(isPrompted);
+  if (prompted !== undefined && evaluators.every((choice) => kindNamed(nameOf(choice)).needs === 'loss'))
+    throw new Problem(
+      'request-invalid',
+      `Nothing would be measured of ${prompted.name}: the loss is only that of rows as they are trained.`,
+      "Choose an evaluator of answers too, such as 'exact-match' or 'json-values'.",
+    );
   for (const choice of evaluators) {
     const { name, learns } = kindNamed(nameOf(choice));
     if (learns && train === undefined)
