@@ -26,7 +26,7 @@ export const data: Command = {
     `for render, check and stats: --model PATH [--accept-field NAME]... [--max-length N] ${rowUsage} [--date YYYY-MM-DD]`,
     'for check: [--eval FILE...]',
     'for split: --fraction 0.1 [--seed 0] [--by COLUMN] [--format jsonl|parquet]',
-    'for split and convert: --out DIR|FILE.jsonl|FILE.parquet [--deduplicate] [--replace]',
+    'for split and convert: --out DIR|FILE.jsonl|FILE.parquet [--deduplicate] [--skip-bad-rows] [--replace]',
   ].join('; '),
   summary:
     'rows as the model sees them; what is wrong with them; their numbers; split writes train.jsonl and eval.jsonl, or .parquet, into DIR, convert all rows into one file',
@@ -43,6 +43,7 @@ export const data: Command = {
     seed: { type: 'string' },
     by: { type: 'string' },
     deduplicate: { type: 'boolean' },
+    'skip-bad-rows': { type: 'boolean' },
     out: { type: 'string' },
     format: { type: 'string' },
     replace: { type: 'boolean' },

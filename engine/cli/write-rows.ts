@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { DataChange, DataRef, Split, WrittenRows } from '../contract.ts';
 import { UsageError, type Arguments, type Session } from './command.ts';
 import { dataOf } from './mix.ts';
+import type { Output } from './output.ts';
 import { showProgress } from './progress.ts';
 
 /** Returns the split that options ask for, by a number such as `--fraction 0.1`. */
@@ -28,11 +29,7 @@ export async function splitRows(session: Session): Promise<void> {
   const train = await write(session, data, 'train', join(out, `train.${format}`));
   const evaluation = await write(session, data, 'eval', join(out, `eval.${format}`));
   output.document({ train, eval: evaluation });
-  const changed = new Set([...train.changed, ...evaluation.changed]);
-  output.table([
-    ...[train, evaluation].map(({ path, rows }) => [path, `${rows} rows`]),
-    ...[...changed].map((change) => ['', change]),
-  ]);
+  showWritten(output, [train, evaluation]);
 }
 
 /** Writes all rows as one file, in Parquet where its name ends with .parquet. */
@@ -42,7 +39,20 @@ export async function convertRows(session: Session): Promise<void> {
     if (args.text(name) !== undefined) throw new UsageError(`--${name} is for data split.`);
   const written = await write(session, { ...dataOf(args), changes: changesIn(args) }, 'train', args.path('out'));
   output.document(written);
-  output.table([[written.path, `${written.rows} rows`], ...written.changed.map((change) => ['', change])]);
+  showWritten(output, [written]);
+}
+
+/** Shows what was written, what changed its type, and which rows were left out. */
+function showWritten(output: Output, files: readonly WrittenRows[]): void {
+  const left = files.reduce((rows, { leftOut }) => rows + leftOut.rows, 0);
+  const reasons = files.flatMap(({ leftOut }) => leftOut.reasons);
+  output.table([
+    ...files.map(({ path, rows }) => [path, rows === 1 ? '1 row' : `${rows} rows`]),
+    ...[...new Set(files.flatMap(({ changed }) => changed))].map((change) => ['', change]),
+    ...(left === 0 ? [] : [['left out', left === 1 ? '1 row cannot be read' : `${left} rows cannot be read`]]),
+    ...reasons.map((reason) => ['', reason]),
+    ...(left > reasons.length ? [['', `and ${left - reasons.length} more`]] : []),
+  ]);
 }
 
 function changesIn(args: Arguments): DataChange[] {
@@ -51,6 +61,6 @@ function changesIn(args: Arguments): DataChange[] {
 
 async function write({ args, output, connect }: Session, data: DataRef, split: Split, out: string): Promise<WrittenRows> {
   const client = await connect();
-  const request = { data, split, out, replace: args.flag('replace') };
+  const request = { data, split, out, replace: args.flag('replace'), skipBadRows: args.flag('skip-bad-rows') };
   return showProgress(client, output, 'write-rows', () => client.request('data.write', request));
 }

@@ -474,6 +474,13 @@ export interface WrittenRows {
   readonly bytes: number;
   /** Lists the columns of Parquet files that are written with another type: `'created': dates are written as text`. */
   readonly changed: readonly string[];
+  readonly leftOut: LeftOutRows;
+}
+/** Counts the rows that could not be read and were left out of a file that was written. */
+export interface LeftOutRows {
+  readonly rows: number;
+  /** Says of the first of these rows where each is and why it cannot be read. */
+  readonly reasons: readonly string[];
 }
 export interface DataRequests {
   'datasets.list': (p: { projectId: string }) => readonly Dataset[];
@@ -542,5 +549,5 @@ export interface DataRequests {
   'data.occurrences': (p: { data: DataRef; find: string; column?: string }) => FoundText;
   'data.values': (p: { data: DataRef; column: string }) => ColumnValues;
   /** Writes the rows of a split, with all changes applied, to a JSON Lines file, or to a Parquet file if its name ends with .parquet. */
-  'data.write': (p: { out: string; replace?: boolean } & RowsRef) => WrittenRows;
+  'data.write': (p: { out: string; replace?: boolean; skipBadRows?: boolean } & RowsRef) => WrittenRows;
 }

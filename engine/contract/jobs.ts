@@ -112,7 +112,12 @@ export type JobSpec =
   | { readonly kind: 'scan'; readonly data: DataAt; readonly change?: AskedChange }
   /** Answers one question about rows as their files have them. */
   | { readonly kind: 'look'; readonly data: DataAt; readonly question: RowQuestion }
-  | ({ readonly kind: 'write-rows'; readonly out: string; readonly replace: boolean } & RowsAt);
+  | ({
+      readonly kind: 'write-rows';
+      readonly out: string;
+      readonly replace: boolean;
+      readonly skipBadRows: boolean;
+    } & RowsAt);
 /** Defines a question about rows as their files have them, which takes no model. */
 export type RowQuestion =
   | { readonly name: 'record'; readonly split: Split; readonly row: number }

@@ -279,10 +279,11 @@ export function handlersFor(context: HostContext, parts: HostParts): Handlers<En
       look<RowPlace | null>(data, { name: 'place', split, row, in: await datasets.dataAt(other, asker) }, asker),
     'data.occurrences': ({ data, ...of }, asker) => look<FoundText>(data, { name: 'occurrences', ...of }, asker),
     'data.values': ({ data, column }, asker) => look<ColumnValues>(data, { name: 'values', column }, asker),
-    'data.write': async ({ data, split, out, replace = false }, asker) => {
+    'data.write': async ({ data, split, out, replace = false, skipBadRows = false }, asker) => {
       requireAbsolute(out);
       const at = await datasets.dataAt(data, asker);
-      const spec = { kind: 'write-rows', data: at, ...(split === undefined ? {} : { split }), out, replace } as const;
+      const of = { data: at, ...(split === undefined ? {} : { split }) };
+      const spec = { kind: 'write-rows', ...of, out, replace, skipBadRows } as const;
       return runReader<WrittenRows>(context, spec, at.paths[0]!, { asker });
     },
     'inspect.path': async ({ path, acceptFields = [] }, asker) => {

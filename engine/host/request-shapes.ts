@@ -479,7 +479,7 @@ const shapes: { readonly [N in RequestName]: Check<ParamsOf<N>> } = {
   'data.place': object<ParamsOf<'data.place'>>({ ...rows, row: integer(0), in: data }),
   'data.occurrences': object<ParamsOf<'data.occurrences'>>({ data, find: notEmpty, column: optional(text) }),
   'data.values': object<ParamsOf<'data.values'>>({ data, column: notEmpty }),
-  'data.write': object<ParamsOf<'data.write'>>({ ...rows, out: text, replace: optional(flag) }),
+  'data.write': object<ParamsOf<'data.write'>>({ ...rows, out: text, replace: optional(flag), skipBadRows: optional(flag) }),
   'inspect.path': object<ParamsOf<'inspect.path'>>({ path: text, acceptFields }),
   'sample.list': nothing,
   'sample.start': object<ParamsOf<'sample.start'>>({ sample: oneOf('json-orders', 'house-voice', 'brief-answers') }),

@@ -14,11 +14,12 @@ import { runWriteRows } from './write-rows.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'lowrank-write-'));
 afterAll(() => rmSync(work, { recursive: true }));
+const plainly = { replace: false, skipBadRows: false };
 const typed = join(import.meta.dirname, '../golden/parquet/typed.parquet');
 
 test('the columns whose values are written as something else are named; bytes stay bytes in Parquet', async () => {
   const write = (out: string, paths = [typed]) =>
-    runWriteRows({ kind: 'write-rows', data: { paths }, out: join(work, out), replace: false }, silentPort);
+    runWriteRows({ kind: 'write-rows', data: { paths }, out: join(work, out), ...plainly }, silentPort);
   const times = ["'utc': timestamps, which are of UTC, are written as text", "'clock': timestamps are written as text"];
   const large = "'id': whole numbers beyond 2^53 are written as text";
   const { changed } = await write('rows.jsonl');
@@ -33,7 +34,7 @@ test('the columns whose values are written as something else are named; bytes st
 test('times, dates and whole numbers keep their types in Parquet, unless a row has something else by now', async () => {
   const write = async (out: string, data: DataAt) => {
     const path = join(work, out);
-    const { changed } = await runWriteRows({ kind: 'write-rows', data, out: path, replace: false }, silentPort);
+    const { changed } = await runWriteRows({ kind: 'write-rows', data, out: path, ...plainly }, silentPort);
     return { path, changed: changed.join(), types: await columnTypes(path) };
   };
   const rows = async (path: string) =>
@@ -78,10 +79,40 @@ test('bytes of a row that is edited stay the bytes, which the editor shows as ba
   const value = { ...(JSON.parse(JSON.stringify('value' in record! ? record.value : null)) as object), small: 2 };
   const edit = { kind: 'edit', path: typed, row: { row: 0, hash: hashOf(record!) }, value } as const;
   const out = join(work, 'edited.parquet');
-  await runWriteRows({ kind: 'write-rows', data: { paths: [typed], changes: [edit] }, out, replace: false }, silentPort);
+  await runWriteRows({ kind: 'write-rows', data: { paths: [typed], changes: [edit] }, out, ...plainly }, silentPort);
   const [read] = await collected(readRecords(out));
   expect(read).toMatchObject({ value: { small: 2, id: '1152921504606846984' } });
   const { bytes } = ('value' in read! ? read.value : {}) as { bytes: Binary };
   expect(bytes).toBeInstanceOf(Binary);
   expect(bytes.content).toEqual(Buffer.from([0, 255]));
 });
+
+test.each(['jsonl', 'parquet'])(
+  'rows that cannot be read are left out of %s where that is asked for, and are named',
+  async (ending) => {
+    const [broken, none] = [join(work, `broken-${ending}.jsonl`), join(work, `none-${ending}.jsonl`)];
+    writeFileSync(broken, `{"text":"a"}\n{"text":"b\n{"text":"c"}\n[1]\n${'{\n'.repeat(30)}`);
+    writeFileSync(none, '{"text":\n');
+    const write = (path: string, skipBadRows: boolean, changes: DataAt['changes'] = []) => {
+      const out = join(work, `read-${path === none ? 'none' : 'some'}-${changes.length}.${ending}`);
+      const data = { paths: [path], changes };
+      return runWriteRows({ kind: 'write-rows', data, out, replace: false, skipBadRows }, silentPort);
+    };
+    await expect(write(broken, false)).rejects.toMatchObject({
+      message: expect.stringContaining('line 2') as string,
+      hint: expect.stringContaining('With --skip-bad-rows such rows are left out.') as string,
+    });
+    const written = await write(broken, true);
+    expect(written).toMatchObject({ rows: 2, leftOut: { rows: 32 } });
+    expect(written.leftOut.reasons).toHaveLength(20);
+    expect(written.leftOut.reasons.slice(0, 2)).toEqual([
+      expect.stringContaining(`${broken}, line 2: `),
+      expect.stringContaining(`${broken}, line 4: `),
+    ]);
+    const rows = await collected(readRecords(written.path));
+    expect(rows.map((row) => ('value' in row ? row.value : null))).toEqual([{ text: 'a' }, { text: 'c' }]);
+    const split = [{ kind: 'split', fraction: 0.5, seed: 0 }] as const;
+    expect(await write(broken, true, split)).toMatchObject({ rows: 1, leftOut: { rows: 32 } });
+    await expect(write(none, true)).rejects.toThrow('line 1');
+  },
+);

@@ -12,16 +12,19 @@ import { rowFiles } from '../data/row-files.ts';
 import { isParquetName, requireWritable, writerOf } from '../data/writers/index.ts';
 import { AtomicFile, makeFolder } from '../formats/files.ts';
 import { toWriteProblem } from '../formats/folder.ts';
-import { Problem, shown } from '../problem.ts';
+import { Problem, type ProblemValue, shown } from '../problem.ts';
 import type { JobPort } from './port.ts';
 import { followFile, followJob, readUnchanged } from './reading.ts';
 
+/** Gives the number of rows that are left out whose reasons are listed. */
+const mostReasons = 20;
+
 /**
  * Writes the rows of a split in order, each as it is in its file or as its mapping makes it. Stops at a row that cannot be
- * read.
+ * read, unless such rows are to be left out.
  */
 export async function runWriteRows(
-  { out, replace, ...of }: Extract<JobSpec, { kind: 'write-rows' }>,
+  { out, replace, skipBadRows, ...of }: Extract<JobSpec, { kind: 'write-rows' }>,
   port: Pick<JobPort, 'send' | 'stopRequested'>,
 ): Promise<WrittenRows> {
   const files = rowFiles(of);
@@ -37,6 +40,7 @@ export async function runWriteRows(
   /** Maps what is said of columns to the column. */
   const changed = new Map<string, string>();
   let kept: ReadonlySet<string> = new Set();
+  let leftOut = { rows: 0, reasons: [] as string[] };
   let file: AtomicFile | null = null;
   try {
     makeFolder(dirname(out));
@@ -48,6 +52,7 @@ export async function runWriteRows(
       rows,
       bytes: file.position,
       changed: [...changed].flatMap(([how, column]) => (kept.has(column) ? [] : how)),
+      leftOut,
     };
   } catch (error) {
     throw error instanceof Problem ? error : toWriteProblem(out, error);
@@ -69,6 +74,9 @@ export async function runWriteRows(
   }
 
   async function* rows(doing: string): AsyncGenerator<Readonly<Record<string, unknown>>> {
+    leftOut = { rows: 0, reasons: [] };
+    let first: ProblemValue | null = null;
+    let isEmpty = true;
     for (const {
       files: { paths: ofPart, mapping, changes = [] },
       choice,
@@ -84,13 +92,28 @@ export async function runWriteRows(
           follow(record);
           const times = choice?.times(number++) ?? 1;
           if (times === 0) continue;
-          if ('problem' in record) throw Problem.fromValue(record.problem);
+          if ('problem' in record) {
+            leaveOut(record.problem);
+            first ??= record.problem;
+            continue;
+          }
           for (const { column, how, onlyLarge } of lost)
             if (!onlyLarge || hasLarge(record.value[column])) changed.set(`'${shown(column)}': ${how}`, column);
+          isEmpty = false;
           for (let copy = 0; copy < times; copy++) yield record.value;
         }
       }
     }
+    // A file without any row helps nobody.
+    if (isEmpty && first !== null) throw Problem.fromValue(first);
+  }
+
+  /** Counts a row that cannot be read. Throws its problem where such rows are not to be left out. */
+  function leaveOut(problem: ProblemValue): void {
+    if (!skipBadRows)
+      throw Problem.fromValue({ ...problem, hint: `${problem.hint} With --skip-bad-rows such rows are left out.` });
+    leftOut.rows++;
+    if (leftOut.reasons.length < mostReasons) leftOut.reasons.push(problem.message);
   }
 
   /** Returns the types of the columns that have the same type in all files; rows of other formats and mapped ones have none. */
