@@ -2,7 +2,6 @@
  * Handles what only the shell can do for the page: dialogs, the clipboard, the menu, notifications, and the theme of the
  * system's own parts. The relay has already checked the shape of each request.
  */
-import * as electron from 'electron';
 import {
   app,
   clipboard,
@@ -154,8 +153,9 @@ export function shellHandlers(
  * its name would keep the whole shell from starting there.
  */
 async function copyPicture(png: Buffer<ArrayBuffer>): Promise<void> {
-  if ('ClipboardItem' in electron)
-    return clipboard.write([new electron.ClipboardItem({ 'image/png': new Blob([png], { type: 'image/png' }) })]);
+  const { ClipboardItem } = await import('electron');
+  if (ClipboardItem !== undefined)
+    return clipboard.write([new ClipboardItem({ 'image/png': new Blob([png], { type: 'image/png' }) })]);
   const older = clipboard as unknown as { writeImage(image: NativeImage): void };
   older.writeImage(nativeImage.createFromBuffer(png));
 }
