@@ -27,21 +27,35 @@ function shortSample(folder: string, questions: number, batchSize: number): void
   shorten('validate.jsonl', questions);
 }
 
+/** Makes the short sample one of a tiny model and two steps, which is done in seconds and learns nothing. */
+function withTinyModel(folder: string): void {
+  const [models, sample] = [join(folder, 'models'), join(folder, 'samples', 'json-orders')];
+  rmSync(models);
+  mkdirSync(models);
+  symlinkSync(join(resources, 'tiny', 'model'), join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf'), 'junction');
+  const recipe = JSON.parse(readFileSync(join(sample, 'recipe.json'), 'utf8')) as object;
+  writeFileSync(join(sample, 'recipe.json'), JSON.stringify({ ...recipe, maxSteps: 2, warmupSteps: 1 }));
+}
+
 /** Starts the engine before the window, so that the window finds one that has the short sample. */
-const withShortSample = test.extend<{ studio: Studio }>({
-  studio: async ({ dataDir }, use) => {
-    const away = mkdtempSync(join(tmpdir(), 'lowrank-e2e-sample-'));
-    const shipped = join(away, 'resources');
-    shortSample(shipped, 3, 2);
-    const engine = await connectHost(dataDir, { env: { LOWRANK_RESOURCES: shipped } });
-    const studio = await Studio.open(dataDir);
-    engine.close();
-    await use(studio);
-    await studio.close();
-    rmSync(away, { recursive: true, force: true });
-    expect(studio.complaints).toEqual([]);
-  },
-});
+const withSample = (change: (folder: string) => void) =>
+  test.extend<{ studio: Studio }>({
+    studio: async ({ dataDir }, use) => {
+      const away = mkdtempSync(join(tmpdir(), 'lowrank-e2e-sample-'));
+      const shipped = join(away, 'resources');
+      shortSample(shipped, 3, 2);
+      change(shipped);
+      const engine = await connectHost(dataDir, { env: { LOWRANK_RESOURCES: shipped } });
+      const studio = await Studio.open(dataDir);
+      engine.close();
+      await use(studio);
+      await studio.close();
+      rmSync(away, { recursive: true, force: true });
+      expect(studio.complaints).toEqual([]);
+    },
+  });
+
+const withShortSample = withSample(() => {});
 
 withShortSample('the sample counts right answers, begins to learn, and stops where a person stops it', async ({ studio }) => {
   const { page } = studio;
@@ -64,6 +78,17 @@ withShortSample('the sample counts right answers, begins to learn, and stops whe
   expect((await studio.request('runs.checkpoints', { id: await runId() })).length).toBe(1);
   const [first, ...later] = await losses();
   expect(later.at(-1)).toBeLessThan(first!);
+});
+
+withSample(withTinyModel)('a trained sample is compared with the alternatives by one button', async ({ studio }) => {
+  const { page } = studio;
+  await page.getByRole('button', { name: 'Try the sample' }).click();
+  await page.getByRole('button', { name: 'Compare with the alternatives' }).click({ timeout: 200_000 });
+  await expect(page.getByRole('heading', { name: 'Orders as JSON', level: 1 })).toBeVisible();
+  await expect(page.getByText('Cannot tell').or(page.getByText('Not worth it')).first()).toBeVisible({ timeout: 200_000 });
+  const { projectId } = (await studio.request('sample.get', undefined))!;
+  const [evaluation] = await studio.request('evaluations.list', { projectId });
+  expect(evaluation).toMatchObject({ state: 'done', rows: 3, answers: 15 });
 });
 
 // Passed over before a window is opened for it: it takes minutes.

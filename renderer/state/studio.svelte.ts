@@ -386,6 +386,15 @@ export class Studio {
     if (projectId !== this.project.currentId) this.project.open(projectId);
   }
 
+  /** Compares the adapter of the sample with the alternatives to it, and opens the comparison. */
+  compareSample(): Promise<void> {
+    return this.#reporting(async () => {
+      const { id, projectId } = await this.engine.request('sample.compare');
+      if (projectId !== this.project.currentId) this.project.open(projectId);
+      this.router.go('evaluate', { id });
+    });
+  }
+
   /** Runs the action of a button or command, and shows a failure as a notice. */
   attempt(action: () => Promise<unknown>): void {
     void this.#reporting(action);
