@@ -113,7 +113,7 @@ test('an answer is right when every evaluator that decides says so, and the one 
   await vi.waitFor(() => expect(sample.busy).toBe(false));
   expect(states.at(-1)).toMatchObject({ phase: 'done', correctAfter: 14, verdictAfter: long });
   const [spec] = start.mock.calls[0]!;
-  expect(spec).toMatchObject({ evaluators: ['language', { name: 'length', options: { most: 10 } }], maxTokens: 40 });
+  expect(spec).toMatchObject({ evaluators: ['language', { name: 'length', options: { most: 10 } }], maxTokens: 48 });
   // Of the 120 test rows the first sixteen are asked.
   expect(spec).toMatchObject({ data: { changes: [{ kind: 'exclude', files: [{ rows: { length: 104 } }] }] } });
 });
