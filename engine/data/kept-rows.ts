@@ -18,7 +18,7 @@ import type { LabelledTokens } from '../labels.ts';
 import { boundsOfTrained, labelsWithin } from './trained-spans.ts';
 
 /** Increases whenever the layout of the file, or what it says about rows, changes. */
-export const keptRowsVersion = 5;
+export const keptRowsVersion = 6;
 
 /** Limits the size of the cache: all its files together, and so each of them, take at most this many bytes. */
 export const mostKeptBytes = 4 * 2 ** 30;

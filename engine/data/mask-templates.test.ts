@@ -689,6 +689,23 @@ describe('a prompt that the text does not begin with', () => {
     ]);
   });
 
+  it('an answer that only names the tag that ends a thought has none (Gemma 4)', async () => {
+    const naming = said(['user', 'x'], ['assistant', 'a </think> b <think> c']);
+    const gemma = `{% if enable_thinking %}{{ '<|think|>' }}{% endif %}{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' + ('' if enable_thinking else '<|channel>thought\n<channel|>') }}{% endif %}`;
+    for (const variables of [{}, { enable_thinking: false }, { enable_thinking: true }]) {
+      const { examples } = await learn(gemma, tokenizer, naming, { variables });
+      expect(examples.map(({ trained }) => trained)).toEqual([['a </think> b <think> c<|im_end|>']]);
+      const asked = variables.enable_thinking === true ? 'assistant\n' : 'thought\n<channel|>';
+      expect(examples[0]!.prompt.endsWith(asked), asked).toBe(true);
+    }
+    const plain = `{% for m in messages %}{{ ${turn('m.role', 'm.content')} }}{% endfor %}${ask()}`;
+    expect(trainedOf(await learn(plain, tokenizer, naming))).toEqual([['a </think> b <think> c<|im_end|>']]);
+    // A prompt that has opened a thought lets the answer go on in it.
+    const r1 = `{% for m in messages %}{{ ${turn('m.role', "m.content.split('</think>')[-1]")} }}{% endfor %}${ask('<think>\\n')}`;
+    const opened = said(['user', '2+2?'], ['assistant', 'Two and two.\n</think>\n\n4']);
+    expect(trainedOf(await learn(r1, tokenizer, opened))).toEqual([['Two and two.\n</think>\n\n4<|im_end|>']]);
+  });
+
   it('has a header that the text leaves out', async () => {
     const bare = `{% for m in messages %}{{ m.content + '<|im_end|>' if m.role == 'assistant' else ${turn('m.role', 'm.content')} }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>' }}{% endif %}`;
     expect(trainedOf(await learn(bare, tokenizer, colours))).toEqual([['Blue it is<|im_end|>'], ['Red it is<|im_end|>']]);

@@ -23,7 +23,7 @@ import { Problem } from '../problem.ts';
 import type { RowSettings } from '../recipe.ts';
 import type { Conversation } from './content.ts';
 import type { EndTokens } from './end-tokens.ts';
-import { inputsOf, thoughtOf } from './template-inputs.ts';
+import { inputsOf } from './template-inputs.ts';
 import type { ChatTemplate } from './template.ts';
 import { type Span, type Turn, TurnRenderer } from './turns.ts';
 
@@ -81,7 +81,7 @@ export function renderConversation(
   const { messages, trained } = inputs;
   const answers = [...messages.keys()].filter((i) => messages[i]!.role === 'assistant');
   const learned = answers.filter((i) => trained[i] === true);
-  for (const i of learned) requireAnswer(messages[i]!, i);
+  for (const i of learned) requireAnswer(messages[i]!, inputs.partsOf(messages[i]!).answer, i);
 
   const untrained = { trained: [], prompts: [], turn: 0, withoutStopToken: [], asks: [] };
   const whole: Draft = {
@@ -138,8 +138,8 @@ function spansOf({ start, end, tail }: Turn, marks: readonly Span[] | null): Spa
   return spans.length === 0 || tail === null ? spans : [...spans, { start: tail, end }];
 }
 
-function requireAnswer({ content, tool_calls: calls = [] }: ChatMessage, i: number): void {
-  if (calls.length > 0 || thoughtOf(content).answer.trim() !== '') return;
+function requireAnswer({ tool_calls: calls = [] }: ChatMessage, answer: string, i: number): void {
+  if (calls.length > 0 || answer.trim() !== '') return;
   throw new Problem(
     'data-empty',
     `message ${i + 1} is an answer without text, which teaches the model to say nothing.`,

@@ -63,7 +63,8 @@ export function inputsOf(
   const messages = form === null ? written : called;
   const write = writer(fields, form ?? usualForm);
   if (tools !== undefined) requireTools(template, messages.map(write), variables);
-  return { messages, trained: kept.trained, variables, write, partsOf: (message) => partsOf(message, place) };
+  const isOpened = () => readsOpenedThought(template, own);
+  return { messages, trained: kept.trained, variables, write, partsOf: (message) => partsOf(message, place, isOpened) };
 }
 
 // ── Roles ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -121,15 +122,23 @@ export interface ThoughtAndAnswer {
   readonly answer: string;
 }
 
-/** Splits a content into the thought at its beginning and the answer. The prompt may have opened the thought already. */
-export function thoughtOf(content: string): ThoughtAndAnswer {
-  const found = /^\s*(?:<think>)?([\s\S]*?)<\/think>/.exec(content);
-  return { thought: found?.[1] ?? null, answer: content.slice(found?.[0].length ?? 0) };
+/**
+ * Splits a content into the thought at its beginning and the answer. Unless `isOpened` says that the thought may be open before
+ * the content, it begins with its tag: an answer may name the tag that ends a thought without having one.
+ */
+function thoughtOf(content: string, isOpened: () => boolean): ThoughtAndAnswer {
+  const begin = /^\s*<think>/.exec(content)?.[0].length ?? (content.includes('</think>') && isOpened() ? 0 : null);
+  const found = begin === null ? null : /^([\s\S]*?)<\/think>/.exec(content.slice(begin));
+  return { thought: found?.[1] ?? null, answer: found === null ? content : content.slice(begin! + found[0].length) };
 }
 
 /** Splits an answer whose thought may be apart from its content. A thought that the template cuts out ends as in a text. */
-function partsOf({ content, reasoning_content: thought }: ChatMessage, place: ThoughtPlace | null): ThoughtAndAnswer {
-  if (thought === undefined) return thoughtOf(content);
+function partsOf(
+  { content, reasoning_content: thought }: ChatMessage,
+  place: ThoughtPlace | null,
+  isOpened: () => boolean,
+): ThoughtAndAnswer {
+  if (thought === undefined) return thoughtOf(content, isOpened);
   if (place === null || !('tags' in place)) return { thought, answer: content };
   const [before, said, after] = place.tags.around;
   return { thought: before + thought.trim() + said, answer: after + content };
@@ -246,7 +255,8 @@ function withThoughts(
   messages: readonly ChatMessage[],
   variables: TemplateVariables,
 ): readonly ChatMessage[] {
-  const inContent = ({ role, content }: ChatMessage) => role === 'assistant' && thoughtOf(content).thought !== null;
+  const isOpened = () => readsOpenedThought(template, variables);
+  const inContent = ({ role, content }: ChatMessage) => role === 'assistant' && thoughtOf(content, isOpened).thought !== null;
   if (!messages.some((message) => hasThought(message) || inContent(message))) return messages;
   const place = placeOfThought(template, variables);
   const isBeside = place !== null && 'field' in place;
@@ -254,7 +264,7 @@ function withThoughts(
   return messages.map((message, i): ChatMessage => {
     const { reasoning_content: beside, ...rest } = message;
     if (beside === undefined && doubles && inContent(message)) {
-      const { thought, answer } = thoughtOf(message.content);
+      const { thought, answer } = thoughtOf(message.content, isOpened);
       return { ...message, content: answer.trimStart(), reasoning_content: thought!.trim() };
     }
     if (beside === undefined) return message;
@@ -265,6 +275,21 @@ function withThoughts(
         'Write it into the content with the tags that the model is to learn, such as <think> and </think>, or remove it.',
       );
     return 'tags' in place && !place.cut ? { ...rest, content: inTags(beside, message.content, place.tags) } : message;
+  });
+}
+
+/**
+ * Returns whether a content without the tag that opens a thought may begin with one: the prompt opens it, or the template takes
+ * what stands before the tag that ends it for one.
+ */
+function readsOpenedThought(template: ChatTemplate, variables: TemplateVariables): boolean {
+  return remembered(template, `opened ${JSON.stringify(variables)}`, () => {
+    const question = [{ role: 'user', content: mark(0) }];
+    const opens = (given: TemplateVariables) =>
+      /<think>\s*$/.test(attempt(() => template.render(question, { addGenerationPrompt: true, variables: given })) ?? '');
+    const reads = (given: TemplateVariables) =>
+      new RegExp(`<think>\\s*${mark(0)}`).test(probe(template, `${mark(0)}\n</think>\n\n${mark(1)}`, {}, given) ?? '');
+    return [variables, { ...asking, ...variables }].some((given) => opens(given) || reads(given));
   });
 }
 

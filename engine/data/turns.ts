@@ -3,7 +3,7 @@ import type { ChatMessage } from '../contract.ts';
 import { Problem } from '../problem.ts';
 import { wordsOf } from './calls.ts';
 import type { EndTokens } from './end-tokens.ts';
-import { attempt, mark, markedCall, type TemplateInputs, type ThoughtAndAnswer, thoughtOf } from './template-inputs.ts';
+import { attempt, mark, markedCall, type TemplateInputs, type ThoughtAndAnswer } from './template-inputs.ts';
 import type { ChatTemplate, TemplateVariables } from './template.ts';
 
 /** Marks a range `[start, end)` of characters in a text. */
@@ -171,10 +171,10 @@ export class TurnRenderer {
     const marks = messages.map((message, i) => ({ ...message, content: message.content.trim() === '' ? '' : mark(i) }));
     const marked = attempt(() => this.#render(marks, false));
     // A template may refuse contents other than these, or use only a part of them.
-    const lacks = (text: string | null, ofMarks: string | null, { role, content }: ChatMessage, i: number) =>
+    const lacks = (text: string | null, ofMarks: string | null, message: ChatMessage, i: number) =>
       text === null ||
       (ofMarks !== null && !ofMarks.includes(mark(i))) ||
-      !holds(text, role === 'assistant' ? thoughtOf(content).answer : content);
+      !holds(text, message.role === 'assistant' ? this.#conversation.partsOf(message).answer : message.content);
     // Some templates write a turn only while they ask for the next one.
     const last = trained.lastIndexOf(true);
     const prompt = (all: readonly ChatMessage[]) => attempt(() => this.#render(all.slice(0, last), true));
