@@ -279,6 +279,23 @@ test('at most ten thousand rows are listed, with the number of all', async () =>
   expect([check.rows.length, check.count, check.title]).toEqual([10_000, 10_250, '10250 rows with characters that were lost']);
 });
 
+test('what was found is told in words: turns by their role, shares that stay on one line, the length that the model has', async () => {
+  const named = async (name: string, ...given: Parameters<typeof checked>) =>
+    (await checked(...given)).find((check) => check.name === name)!;
+  const empty = await named('empty-turn', [turns(user(''), assistant('b')), chat('a')]);
+  expect(empty.detail).toMatch(/^Found: turns of the user \(1 row\), the first in line 1\./);
+  const speech = [
+    ...many(49, (i) => chat(`What is the name of the river ${i}?`)),
+    chat('Wie ist das Wetter und was ist zu tun?'),
+  ];
+  expect((await named('languages', speech)).title).toBe('Languages: English\u00a098\u00a0%, German\u00a02\u00a0%');
+  const rows = [chat(long('word', 5000)), chat('a')];
+  const beyond = await checked(rows, { maxLength: 2 * spec.contextLength });
+  expect(beyond.find(({ title }) => title === '1 row with nothing left to train on')?.detail).toContain(
+    `The model was made for ${spec.contextLength.toLocaleString('en-US')} tokens at the most: shorten them.`,
+  );
+});
+
 test('what can be done is told: a longer maximum by its number, and a system turn that a template refuses is folded', async () => {
   const rows = [chat('a'), chat('a', long('word', 60))];
   const cut = (await checked(rows, { maxLength: 30 })).find(({ name }) => name === 'truncated')!;

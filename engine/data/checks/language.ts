@@ -3,6 +3,8 @@ import type { SetCheck } from './check.ts';
 import { fewestForShare, FoundRows, percentOf } from './found-rows.ts';
 
 const maxLanguagesNamed = 6;
+/** Keeps a share on the line of its language. */
+const nbsp = '\u00a0';
 /** Rows in other languages than the most common one are listed where their share is larger than this. */
 const leastShare = 0.005;
 
@@ -14,7 +16,7 @@ export const languageMix: SetCheck = {
     if (languages.known < fewestForShare) return null;
     const named = ranked
       .slice(0, maxLanguagesNamed)
-      .map(({ name, rows }) => `${name} ${percentOf(rows.count, languages.known)}`);
+      .map(({ name, rows }) => `${name} ${percentOf(rows.count, languages.known)}`.replaceAll(' ', nbsp));
     const more = ranked.length - named.length;
     const title = `Languages: ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
     const detail = `Guessed from the script and from common words; ${usable - languages.known} of ${usable} rows are too short or too unlike a text to tell.`;

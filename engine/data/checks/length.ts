@@ -10,7 +10,9 @@ const raised = ({ facts, maxLength, context }: AskedSet): Fix =>
   maxLength >= context ? { kind: 'exclude' } : { kind: 'raise-length', to: Math.min(facts.longest, context) };
 const advice = ({ isAtLimit, maxLength, context }: AskedSet): string => {
   if (isAtLimit) return 'The model has no more positions: shorten';
-  return maxLength >= context ? 'The model was made for no longer ones: shorten' : 'Raise the maximum length or shorten';
+  return maxLength >= context
+    ? `The model was made for ${inTokens(context)} at the most: shorten`
+    : 'Raise the maximum length or shorten';
 };
 
 /** Returns whether the end of an example is lost. A long document may be trained in parts instead. */

@@ -26,7 +26,7 @@ export function watchText({ name, title, advice }: TextCheck): RowWatcher {
       return {
         found,
         title: title(found.counted),
-        detail: `Found are ${told.join(', ')}${more}, the first in line ${first}. ${advice}`,
+        detail: `Found: ${told.join(', ')}${more}, the first in line ${first}. ${advice}`,
       };
     },
   };

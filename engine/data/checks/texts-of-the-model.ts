@@ -58,7 +58,7 @@ export const specialTokens: RowCheck = {
               found,
               fix: { kind: 'replace', find: named[0]! },
               title: `${found.counted} with special tokens in what messages say`,
-              detail: `Found are ${named.slice(0, maxTokensNamed).join(', ')}${named.length > maxTokensNamed ? ' and more' : ''}, the first in line ${first}. Remove them unless that is meant.`,
+              detail: `Found: ${named.slice(0, maxTokensNamed).join(', ')}${named.length > maxTokensNamed ? ' and more' : ''}, the first in line ${first}. Remove them unless that is meant.`,
             };
       },
     };

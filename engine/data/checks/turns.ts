@@ -13,7 +13,7 @@ export const emptyTurns: TextCheck = {
       (message) =>
         message.content.trim() === '' && Object.keys(message).length === 2 && message.role !== 'tool' && !isSystem(message),
     );
-    return [...new Set(empty.map(({ role }) => (role === 'user' ? 'of the user' : `of the ${role}`)))];
+    return [...new Set(empty.map(({ role }) => `turns of the ${role}`))];
   },
   title: (counted) => `${counted} with an empty turn`,
   advice: 'Write what is missing, or leave the rows out.',
