@@ -2,7 +2,6 @@
  * Handles what only the shell can do for the page: dialogs, the clipboard, the menu, notifications, and the theme of the
  * system's own parts. The relay has already checked the shape of each request.
  */
-import * as electron from 'electron';
 import {
   app,
   clipboard,
@@ -58,14 +57,6 @@ const longestText = 500;
  * name.
  */
 const asText = (text: string): string => text.slice(0, longestText).replaceAll('<', '‹').replaceAll('&', '+');
-
-/** Copies a picture as the pinned Electron wants it, or as its stand-in does, which is older and has no `ClipboardItem` to import. */
-async function copyPicture(png: Buffer<ArrayBuffer>): Promise<void> {
-  if ('ClipboardItem' in electron)
-    return clipboard.write([new electron.ClipboardItem({ 'image/png': new Blob([png], { type: 'image/png' }) })]);
-  const older = clipboard as unknown as { writeImage(image: electron.NativeImage): void };
-  older.writeImage(nativeImage.createFromBuffer(png));
-}
 
 export function shellHandlers(
   dataDir: string,
