@@ -165,6 +165,14 @@ describe('a comparison', () => {
     await expect(compare([{}, contestant], { evaluators: ['loss'] })).rejects.toMatchObject({ code: 'request-invalid' });
   });
 
+  it.each(['function score() { throw new Error("broken"); }', 'function score() { return "text"; }'])(
+    'says that %s scored nothing',
+    async (code) => {
+      const { report } = await compare([{}], { evaluators: [{ name: 'script', options: { code } }], maxTokens: 2 });
+      expect(report().notes).toContainEqual(expect.stringMatching(/^script did not score 4 of 4 answers of base: \S/));
+    },
+  );
+
   it('needs no evaluator of answers where all are asked as in training', async () => {
     const { report } = await compare([{}], { evaluators: ['loss'] });
     expect(report().rows).toHaveLength(4);

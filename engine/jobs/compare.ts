@@ -82,6 +82,7 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
       ...{ evaluators: byAnswer, phase: 'Answering' },
       onAnswer: ({ name }, row, answer) => port.send({ type: 'answered', row, contestant: name, answer }),
     });
+    for (const evaluator of byAnswer) notes.push(...unscoredNotes(evaluator.name, answers));
     const choices = await allChoices(asked, byChoice);
     const losses = byLoss.length === 0 ? new Map<OpenContestant, ReadonlyMap<number, number>>() : await allLosses();
     const results = opened.map((contestant) =>
@@ -335,6 +336,16 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
 }
 
 const noGuards: EvaluationGuards = { duplicates: 0, nearDuplicates: 0, rows: [], sentences: [] };
+
+/** Says for each contestant how many of its answers an evaluator could not score, with the first reason. */
+function unscoredNotes(evaluator: string, answers: FieldAnswers): string[] {
+  return [...answers].flatMap(([{ name }, rows]) => {
+    const own = [...rows.values()].flatMap(({ verdicts }) => verdicts.filter((verdict) => verdict.evaluator === evaluator));
+    const unscored = own.filter(({ measures }) => Object.keys(measures).length === 0);
+    if (unscored.length === 0) return [];
+    return [`${evaluator} did not score ${unscored.length} of ${own.length} answers of ${name}: ${unscored[0]!.text}`];
+  });
+}
 
 function firstCount({ at: { shots } }: OpenContestant): number {
   return shots === undefined ? 0 : shots.count === 'auto' ? triedCounts[0]! : shots.count;
