@@ -1,8 +1,10 @@
 /** Collects the bytes of one record across pieces of a file and parses the object in them, for all forms of JSON files. */
 import { parseRow } from '../json-numbers.ts';
+import { shown } from '../../problem.ts';
 import { isBlank } from './bytes.ts';
 import { excerpt, maxRecordBytes, notUtf8, recordProblem } from './record.ts';
 import type { RecordOrProblem, RecordPlace } from './reader.ts';
+import { repeatedKey } from './repeated-key.ts';
 
 const oneObject = 'Each row is one JSON object on one line.';
 const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -80,9 +82,15 @@ export class JsonRecord {
       yield this.damaged(`the row is not JSON: ${faultOf(text, error as Error)}`, { length, content: bytes });
       return;
     }
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       yield this.damaged(`the row is not a JSON object: ${excerpt(text, 0)}`, { length, content: bytes });
-    else yield { ...this.#place, bytes: length, value: value as Record<string, unknown> };
+      return;
+    }
+    const repeated = repeatedKey(text);
+    if (repeated !== null) {
+      const hint = 'Keep one of the two: of a key that is given twice, programs read only one.';
+      yield this.damaged(`an object of the row has the key '${shown(repeated)}' twice`, { hint, length, content: bytes });
+    } else yield { ...this.#place, bytes: length, value: value as Record<string, unknown> };
   }
 
   /** Returns what is wrong with the record; `length` is that of what it has in the file. */

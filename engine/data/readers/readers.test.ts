@@ -321,6 +321,8 @@ test('a file is known by what it begins with; one of another kind is refused by 
     'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n': 'Git LFS',
     '<!DOCTYPE html><html><body>404</body></html>': 'web page',
     '\n<HTML lang="en">': 'web page',
+    '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code></Error>': 'XML',
+    '<Error><Code>AccessDenied</Code></Error>': 'XML',
     '\x89PNG\r\n\x1a\n': 'picture',
     '\xff\xd8\xff\xe0\0\x10JFIF': 'picture',
     '\x80\x02}q\0': 'Python pickle',
@@ -336,6 +338,25 @@ test('a file is known by what it begins with; one of another kind is refused by 
       code: 'data-invalid',
       message: expect.stringMatching(new RegExp(`${kind.replace(/[()]/g, '.')}.*, not ${dataFileNames}`)) as unknown,
     });
+});
+
+test('a row that gives a key twice is refused by the key, at any depth; equal keys of different objects are not', async () => {
+  const twice = [
+    '{"prompt":"a","prompt":"b","completion":"c"}',
+    '{"messages":[{"role":"user","content":"a"},{"role":"user","content":"b" , "content" : "c"}]}',
+    '{"pr\\u006fmpt":"a","prompt":"b"}',
+  ];
+  const fine = [
+    '{"prompt":"prompt","completion":"\\"prompt\\": \\"b\\", \\\\"}',
+    '{"a":{"b":1},"b":[{"b":1},{"b":{"b":"{"}}],"c":["b","b"],"__proto__":1}',
+  ];
+  const found = await read([...twice, ...fine].join('\n'));
+  expect(problems(found)).toEqual([
+    expect.stringContaining("line 1: an object of the row has the key 'prompt' twice"),
+    expect.stringContaining("line 2: an object of the row has the key 'content' twice"),
+    expect.stringContaining("line 3: an object of the row has the key 'prompt' twice"),
+  ]);
+  expect(await read(`[${fine.join()}]`, 'fine.json')).toHaveLength(2);
 });
 
 test('a file of rows is none of these kinds, though it begins like one or has some damage', async () => {

@@ -92,10 +92,17 @@ const webPage = {
   hint: 'Download the file itself, by the link to its raw content.',
 };
 
-/** Returns whether a file that should hold rows is a page of HTML. A text may be one. */
-function isWebPage(path: string, beginning: Buffer): boolean {
-  const isText = dataFiles.text.endings.some((ending) => path.toLowerCase().endsWith(ending));
-  return !isText && /^\ufeff?\s*<(!doctype html|html|head)\b/i.test(beginning.toString('utf8', 0, 512));
+const xml = {
+  what: 'is XML, which servers also send as the message of an error',
+  hint: 'Download the file itself, or convert its content to rows.',
+};
+
+/** Returns what a file that should hold rows is where it is HTML or XML. A text may be either. */
+function markupKind(path: string, beginning: Buffer): typeof webPage | undefined {
+  if (dataFiles.text.endings.some((ending) => path.toLowerCase().endsWith(ending))) return undefined;
+  const text = beginning.toString('utf8', 0, 512);
+  if (/^\ufeff?\s*<(!doctype html|html|head)\b/i.test(text)) return webPage;
+  return /^\ufeff?\s*<(\?xml|Error>)/.test(text) ? xml : undefined;
 }
 
 /**
@@ -110,7 +117,7 @@ export function refuseUnread(path: string, beginning: Buffer, isPacked: boolean)
   );
   const found =
     known ??
-    (isWebPage(path, beginning) ? webPage : undefined) ??
+    markupKind(path, beginning) ??
     // The reader of Parquet says how such a file is damaged.
     (!/\.parquet$/i.test(path) && !text.startsWith('PAR1') && isBinary(text) ? binary : undefined);
   if (found === undefined) return;
