@@ -212,7 +212,12 @@ describe('rows', () => {
   it('say of a chat template that cannot be read where it is wrong, once, and blame no row', async () => {
     const path = join(folder, `${files++}.jsonl`);
     writeFileSync(path, `${JSON.stringify({ prompt: 'a', completion: 'b' })}\n`.repeat(3));
-    const odd = Object.create(tokenizer, { chatTemplate: { value: 'a\n{{ b c }}' } }) as typeof tokenizer;
+    const odd = new Proxy(tokenizer, {
+      get(of, name) {
+        const value: unknown = name === 'chatTemplate' ? 'a\n{{ b c }}' : Reflect.get(of, name);
+        return typeof value === 'function' ? (value.bind(of) as unknown) : value;
+      },
+    });
     await expect(readRows({ paths: [path] }, odd, 49152)).rejects.toMatchObject({
       code: 'template-unsupported',
       message: "The model's chat template cannot be read in line 2, at {{ b c }}.",
