@@ -51,7 +51,7 @@ describe('a report', () => {
     ...(row % 9 === 0 ? {} : { regex: Number(graded[who]![row]![2] < share) }),
   });
   const results = [
-    contestant('base', 90, scoresOf(0, 0.4), { perSource: 2, seconds: 2 }),
+    contestant('base', 90, scoresOf(0, 0.4), { perSource: 2, promptTokens: 60, seconds: 2 }),
     contestant('few-shot', 90, scoresOf(1, 0.6), { perSource: 2, promptTokens: 400, seconds: 4 }),
     contestant('adapter', 90, scoresOf(2, 0.9), {
       perSource: 2,
@@ -114,6 +114,21 @@ describe('a report', () => {
     expect(hashes).toEqual({ rows: 'ab', answers: createHash('sha256').update(JSON.stringify(rows)).digest('hex') });
     // Base takes 2 seconds and the adapter 1; the training took 600.
     expect(contestants.map(({ breakEvenAnswers }) => breakEvenAnswers)).toEqual([null, null, 600]);
+  });
+
+  it('claims no time that a training pays back from seconds alone, or with worse answers', () => {
+    const training = { seconds: 600, parameters: 9, bytes: 36, seed: 0 };
+    const paidBack = (base: { readonly promptTokens: number; readonly share: number }): number | null =>
+      reportOf(
+        contestant('base', 120, rights(base.share, 9), { promptTokens: base.promptTokens, seconds: 2 }),
+        contestant('adapter', 120, rights(0.5, 9), { training }),
+      ).contestants[1]!.breakEvenAnswers;
+    expect(paidBack({ promptTokens: 60, share: 0.5 })).toBe(600);
+    expect(paidBack({ promptTokens: 50, share: 0.5 })).toBeNull();
+    expect(paidBack({ promptTokens: 60, share: 0.9 })).toBeNull();
+    const same = rights(0.9, 17);
+    const noisy = reportOf(contestant('base', 400, same, { seconds: 2 }), contestant('adapter', 400, same));
+    expect(noisy.verdict.code).toBe('not-worth-it');
   });
 
   it('is the same for the same rows', () => {
@@ -194,7 +209,9 @@ describe('the verdict', () => {
     );
     expect(verdict).toMatchObject({
       code: 'not-worth-it',
-      sentence: expect.stringMatching(/^Not worth it: few-shot is \d\d points better than adapter/) as string,
+      sentence: expect.stringMatching(
+        /^Not worth it: few-shot is \d\d points better than adapter \(.*95 % interval \d+ points to \d+ points, 120 rows\), and needs no training\.$/,
+      ) as string,
     });
   });
 

@@ -13,12 +13,12 @@ import type {
   SeedSpread,
   TrainingCost,
 } from '../../contract.ts';
-import { infoOf, type MeasureName } from '../../measures.ts';
+import { infoOf, isBetter, type MeasureName } from '../../measures.ts';
 import { Problem } from '../../problem.ts';
 import { bootstrapMean, type Interval, wilson } from '../statistics/interval.ts';
 import { holm, mcnemar, signFlipTest } from '../statistics/paired.ts';
 import { type PairedRow, pairedRows, weightOf } from './paired-rows.ts';
-import { powerOf, powerSentence, verdictOn } from './verdict.ts';
+import { isShorter, powerOf, powerSentence, verdictOn } from './verdict.ts';
 
 /** Holds what one contestant did with each row. */
 export interface ContestantResult {
@@ -108,7 +108,7 @@ function compared(results: readonly ContestantResult[], settings: ReportSettings
   const summaries = results.map((result) => summaryOf(result, measures, settings));
   return {
     measures,
-    contestants: withBreakEven(summaries, results),
+    contestants: withBreakEven(summaries, results, measures[0]),
     pairs: results.flatMap((a, i) => results.slice(i + 1).flatMap((b) => pairsOf(a, b, measures, settings))),
     rows: results.flatMap(({ name, rows: own }) => own.map((row) => ({ ...row, contestant: name }))),
   };
@@ -170,16 +170,29 @@ function meanOf(
   }
 }
 
-function withBreakEven(contestants: readonly Summary[], results: readonly ContestantResult[]): ReportedContestant[] {
-  const untrained = contestants.filter(({ trained }) => !trained).map(({ secondsPerAnswer }) => secondsPerAnswer);
+function withBreakEven(
+  contestants: readonly Summary[],
+  results: readonly ContestantResult[],
+  by: MeasureName | undefined,
+): ReportedContestant[] {
   // Who does not train takes the fastest of the other ways.
-  const fastest = Math.min(...untrained.filter((seconds) => seconds !== null));
+  const fastest = contestants
+    .filter(({ trained, secondsPerAnswer }) => !trained && secondsPerAnswer !== null)
+    .toSorted((a, b) => a.secondsPerAnswer! - b.secondsPerAnswer!)[0];
   return contestants.map((contestant, i) => {
     const training = results[i]!.training?.seconds ?? null;
-    const saved = contestant.secondsPerAnswer === null ? 0 : fastest - contestant.secondsPerAnswer;
-    const pays = contestant.trained && training !== null && Number.isFinite(saved) && saved > 0;
+    const saved = (fastest?.secondsPerAnswer ?? 0) - (contestant.secondsPerAnswer ?? Infinity);
+    const pays =
+      contestant.trained && training !== null && saved > 0 && isShorter(contestant, fastest!) && !isWorse(contestant);
     return { ...contestant, breakEvenAnswers: pays ? Math.ceil(training / saved) : null };
   });
+
+  /** Says whether the fastest of the others answers better, so that nobody would train for the time alone. */
+  function isWorse({ measures }: Summary): boolean {
+    if (by === undefined) return false;
+    const [own, other] = [measures[by]?.value, fastest?.measures[by]?.value];
+    return own !== undefined && other !== undefined && isBetter(by, other, own);
+  }
 }
 
 // ── Pairs ───────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -44,15 +44,17 @@ export function verdictOn(
   if (pair === undefined) return { code: 'cannot-tell', sentence: 'Cannot tell: no row was measured with both.' };
   const { gain, low, high } = gainOf(pair, trained.name);
   const shown = pair.corrected < 1 - confidence && (low > 0 || high < 0);
-  const what = `${infoOf(measure).label}; 95 % interval ${amount(low, measure)} to ${amount(high, measure)}, ${pair.n} rows`;
+  const between = (from: number, to: number): string =>
+    `${infoOf(measure).label}; 95 % interval ${amount(from, measure)} to ${amount(to, measure)}, ${pair.n} rows`;
+  const what = between(low, high);
   if (shown && gain > 0) {
     const extra = savedTokens(trained, other);
     const sentence = `Worth it: ${trained.name} is ${amount(gain, measure)} better than ${other.name}, the best alternative (${what})`;
     return { code: 'worth-it', sentence: `${sentence}${extra === null ? '' : `, and saves ${extra}`}.` };
   }
   if (shown) {
-    const sentence = `Not worth it: ${other.name} is ${amount(-gain, measure)} better than ${trained.name} without training`;
-    return { code: 'not-worth-it', sentence: `${sentence} (${what}).` };
+    const sentence = `Not worth it: ${other.name} is ${amount(-gain, measure)} better than ${trained.name}`;
+    return { code: 'not-worth-it', sentence: `${sentence} (${between(-high, -low)}), and needs no training.` };
   }
   if (isBounded(measure) && low > -margin && high < margin && pair.n > 1 && low < high) {
     // Two one-sided tests (Schuirmann 1987): the claim is not that zero is the difference, but that none as large as the margin is.
@@ -88,8 +90,19 @@ function savedTokens({ promptTokens }: ReportedContestant, other: ReportedContes
   return saved < leastSaved * other.promptTokens ? null : `${Math.round(saved)} tokens of each prompt`;
 }
 
-function savedTime({ secondsPerAnswer }: ReportedContestant, other: ReportedContestant): string | null {
-  if (secondsPerAnswer === null || other.secondsPerAnswer === null) return null;
+/**
+ * Says whether one reads and writes fewer tokens for an answer than the other. Seconds alone do not show who is faster: who
+ * answers later, or on a busier machine, differs by as much.
+ */
+export function isShorter(one: TokensOfAnswer, other: TokensOfAnswer): boolean {
+  const tokens = ({ promptTokens, answerTokens }: TokensOfAnswer): number => (promptTokens ?? NaN) + (answerTokens ?? NaN);
+  return tokens(one) < tokens(other);
+}
+type TokensOfAnswer = Pick<ReportedContestant, 'promptTokens' | 'answerTokens'>;
+
+function savedTime(trained: ReportedContestant, other: ReportedContestant): string | null {
+  const { secondsPerAnswer } = trained;
+  if (secondsPerAnswer === null || other.secondsPerAnswer === null || !isShorter(trained, other)) return null;
   const saved = other.secondsPerAnswer - secondsPerAnswer;
   return saved < leastSaved * other.secondsPerAnswer ? null : `${saved.toFixed(2)} seconds of each answer`;
 }
