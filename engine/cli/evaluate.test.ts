@@ -74,6 +74,11 @@ it('says beforehand what it takes, and refuses what it does not understand', asy
   expect(stderr).toContain('No --evaluator is named, so these measure: json-values, json-schema, exact-match, loss.');
   const typo = await lowrank(...tiny, '--gate', 'json>=bsae');
   expect(typo).toMatchObject({ status: 2, stderr: expect.stringContaining("no contestant 'bsae'") as string });
+  const reportTo = (file: string) => lowrank(...tiny, '--report', join(folder, file));
+  expect((await reportTo('missing/x.md')).stderr).toContain('There is no folder');
+  expect(await reportTo('x.html')).toMatchObject({ status: 2, stderr: expect.stringContaining('FILE.md') as string });
+  const own = await lowrank(...tiny, '--evaluator', 'json-schema', '--schema', schema, '--json');
+  expect(JSON.parse(own.stdout)).toMatchObject({ contestants: [{ measures: { 'json-schema': { n: 1 } } }] });
   const none = await lowrank(...tiny, '--against', 'few-shot=0');
   expect(none.stderr).toContain("'few-shot=0' has no examples");
   const unknown = await lowrank(...tiny, '--against', 'few-shots=3');

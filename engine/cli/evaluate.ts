@@ -1,6 +1,6 @@
 /** `lowrank evaluate` measures a model, with or without adapters, on rows. */
-import { writeFileSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { existsSync, writeFileSync } from 'node:fs';
+import { basename, dirname, resolve } from 'node:path';
 import type {
   Contestant,
   EvaluateResult,
@@ -24,6 +24,7 @@ import {
   rowOptions,
   rowUsage,
   type Session,
+  UsageError,
 } from './command.ts';
 import { missedBy, readGate, requireBaseline } from './gate.ts';
 import { duration, type Output } from './output.ts';
@@ -98,6 +99,8 @@ async function compare(session: Session, adapters: readonly string[]): Promise<v
   const { args, output } = session;
   const gates = args.list('gate').map(readGate);
   const request = comparison(session, adapters);
+  const file = args.text('report');
+  if (file !== undefined) requireReportPlace(file);
   const names = request.contestants.flatMap(({ name }) => name ?? []);
   for (const gate of gates) requireBaseline(gate, names);
   if (args.list('evaluator').length === 0 && request.evaluators.length > 1)
@@ -106,9 +109,8 @@ async function compare(session: Session, adapters: readonly string[]): Promise<v
   if (args.flag('plan')) return showPlan(output, await planned(client, request, output));
   const { id } = await client.request('evaluations.start', request);
   const report = await reportOf(session, client, id);
-  const file = args.text('report');
-  if (file !== undefined) writeReport(resolve(file), report);
   showReport(output, report);
+  if (file !== undefined) writeReport(resolve(file), report);
   const missed = gates.flatMap((gate) => missedBy(report, gate));
   if (missed.length === 0) return output.document(report);
   const problem = new Problem('gate-missed', missed.join(' '), 'Train further or on other rows, or lower the gate.');
@@ -139,6 +141,13 @@ export function writeReport(file: string, report: EvaluationReport): void {
   writeFileSync(file, file.endsWith('.csv') ? reportCsv(report) : reportMarkdown(report));
 }
 
+/** Throws where a report could not be written, so that nothing is evaluated in vain. */
+function requireReportPlace(file: string): void {
+  if (!/\.(md|csv)$/.test(file)) throw new UsageError(`--report takes FILE.md or FILE.csv, not '${file}'.`);
+  const folder = dirname(resolve(file));
+  if (!existsSync(folder)) throw new Problem('file-missing', `There is no folder ${folder} for the report.`, 'Make it first.');
+}
+
 /** Makes the request of what the command line says. */
 function comparison({ args }: Session, adapters: readonly string[]): EvaluationRequest {
   const file = args.text('settings');
@@ -164,7 +173,7 @@ function comparison({ args }: Session, adapters: readonly string[]): EvaluationR
   }).filter(([, value]) => value !== undefined);
   return {
     ...{ model: args.model(), data: args.files('data'), rowSettings: args.rowSettings(), contestants },
-    evaluators: evaluators.length === 0 ? (settings.evaluators ?? unnamedEvaluators()) : evaluators.map(readEvaluator),
+    evaluators: evaluators.length === 0 ? (settings.evaluators ?? unnamedEvaluators()) : evaluators.map(withGivenSchema),
     ...(args.list('train').length === 0 ? {} : { train: rowsOf('train') }),
     ...(args.list('validation').length === 0 ? {} : { validation: rowsOf('validation') }),
     ...(schema === undefined ? {} : { schemaFile: resolve(schema) }),
@@ -180,6 +189,12 @@ function comparison({ args }: Session, adapters: readonly string[]): EvaluationR
     if (!isAnswered) return ['loss'];
     // The verdict is by the first that measures anything: `json-values` where the rows' own answers are objects.
     return ['json-values', ...allowedBySchema(), 'exact-match', 'loss'];
+  }
+
+  /** Reads an evaluator; `json-schema` without options takes the schema of the contestants. */
+  function withGivenSchema(text: string): EvaluatorChoice {
+    const [given] = text === 'json-schema' && schema !== undefined ? allowedBySchema() : [];
+    return typeof given === 'object' && given.name === text ? given : readEvaluator(text);
   }
 
   function allowedBySchema(): EvaluatorChoice[] {
