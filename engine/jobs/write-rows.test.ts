@@ -116,3 +116,15 @@ test.each(['jsonl', 'parquet'])(
     await expect(write(none, true)).rejects.toThrow('line 1');
   },
 );
+
+test('Parquet says which decimals and maps become JSON', async () => {
+  const types = join(import.meta.dirname, '../golden/parquet/types.parquet');
+  const as = async (ending: string) => {
+    const out = join(work, `types.${ending}`);
+    return (await runWriteRows({ kind: 'write-rows', data: { paths: [types] }, out, ...plainly }, silentPort)).changed.join();
+  };
+  const asParquet = await as('parquet');
+  expect(asParquet).toMatch(/decimals are written as .* and as JSON where a column has both/);
+  expect(asParquet).toContain('maps are written as objects, or as JSON where their keys differ');
+  expect(await as('jsonl')).not.toContain('JSON');
+});

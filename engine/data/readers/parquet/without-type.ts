@@ -53,11 +53,17 @@ function becomes({ meaning, type }: Node, as: Written): Omit<WithoutType, 'colum
     case 'time':
       return always('times are written as text');
     case 'decimal':
-      return always('decimals are written as numbers, or as text where no number has their digits');
+      return always(
+        as === 'parquet'
+          ? 'decimals are written as numbers, as text where no number has their digits, and as JSON where a column has both'
+          : 'decimals are written as numbers, or as text where no number has their digits',
+      );
     case 'uuid':
       return always('UUIDs are written as text');
     case 'map':
-      return always('maps are written as objects');
+      return always(
+        as === 'parquet' ? 'maps are written as objects, or as JSON where their keys differ' : 'maps are written as objects',
+      );
     default:
       if (type === 'INT64') return { how: 'whole numbers beyond 2^53 are written as text', onlyLarge: true };
       if (as === 'parquet' && (type === 'FLOAT' || meaning.kind === 'half'))
