@@ -153,9 +153,9 @@ export function shellHandlers(
  * its name would keep the whole shell from starting there.
  */
 async function copyPicture(png: Buffer<ArrayBuffer>): Promise<void> {
-  const { ClipboardItem } = await import('electron');
-  if (ClipboardItem !== undefined)
-    return clipboard.write([new ClipboardItem({ 'image/png': new Blob([png], { type: 'image/png' }) })]);
+  const electron = await import('electron');
+  if ('ClipboardItem' in electron)
+    return clipboard.write([new electron.ClipboardItem({ 'image/png': new Blob([png], { type: 'image/png' }) })]);
   const older = clipboard as unknown as { writeImage(image: NativeImage): void };
   older.writeImage(nativeImage.createFromBuffer(png));
 }
