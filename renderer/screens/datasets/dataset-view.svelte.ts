@@ -44,6 +44,8 @@ export class DatasetView {
   files = $state.raw<ReadFiles | null>(null);
   readonly #worst = new Asked<WorstRows | null>();
   readonly #studio: Studio;
+  /** Says that the screen was left: an answer that comes afterwards is of no use, and what is derived is no longer true. */
+  #isClosed = false;
   #chosenId = $state<string | null>(null);
   #attempt = $state(0);
 
@@ -56,7 +58,10 @@ export class DatasetView {
     this.#askRows();
     this.#askRuns();
     this.#askLosses();
-    $effect(() => () => this.search.stop());
+    $effect(() => () => {
+      this.search.stop();
+      this.#isClosed = true;
+    });
   }
 
   readonly dataset: Dataset | null = $derived.by(() => {
@@ -133,7 +138,7 @@ export class DatasetView {
    * shown is of former files: it is forgotten and asked anew.
    */
   #see({ version }: Dataset, files: ReadFiles | null): void {
-    if (files === null || this.dataset?.version.id !== version.id) return;
+    if (files === null || this.#isClosed || this.dataset?.version.id !== version.id) return;
     const before = this.files;
     if (before === null || before.stamp === files.stamp) {
       this.files = { ...files, changed: [...new Set([...(before?.changed ?? []), ...files.changed])] };
@@ -265,7 +270,8 @@ export class DatasetView {
     this.show(next === split ? row : 0);
     const kept = this.selected;
     const place = await this.#studio.datasets.place(now, before, split, row).catch(() => null);
-    if (place === null || this.dataset?.version.id !== version.id || this.selected !== kept || this.split !== next) return;
+    if (place === null || this.#isClosed) return;
+    if (this.dataset?.version.id !== version.id || this.selected !== kept || this.split !== next) return;
     if (place.split !== this.split) this.changeSplit(place.split);
     this.show(place.row);
   }
