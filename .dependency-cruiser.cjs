@@ -23,7 +23,7 @@ module.exports = {
   forbidden: [
     engineOnly(
       'the-ground-floor-imports-nothing',
-      '^engine/(recipe/.*|(recipe|problem|random|labels|measures|data-files|mapped-text|nearest-word|unseen-characters|mixing|mix-methods)\\.ts$)',
+      '^engine/(recipe/.*|(answered-first|recipe|problem|random|labels|measures|data-files|mapped-text|nearest-word|unseen-characters|mixing|mix-methods)\\.ts$)',
       [recipe, '^engine/(problem|nearest-word)\\.ts$'],
     ),
     engineOnly('contract-is-types-of-recipe-and-problem', '^engine/contract(/|\\.ts$)', [
@@ -116,7 +116,7 @@ module.exports = {
     engineOnly('window-knows-contract-and-recipe', '^renderer/', [
       '^renderer/',
       recipe,
-      '^engine/(contract|problem|measures|data-files|mapped-text|mixing|mix-methods|unseen-characters)\\.ts$',
+      '^engine/(answered-first|contract|problem|measures|data-files|mapped-text|mixing|mix-methods|unseen-characters)\\.ts$',
     ]),
     engineOnly('drawing-knows-no-state', '^renderer/(ui|charts)/', ['^renderer/(ui|charts|styles)/']),
     only('one-owner-of-the-runtime', 'onnxruntime-(node|common)', ['^engine/runtime/session\\.ts$']),

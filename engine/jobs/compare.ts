@@ -12,6 +12,7 @@ import type {
   ReportedRow,
   ScoredAnswer,
 } from '../contract.ts';
+import { answeredFirst } from '../answered-first.ts';
 import { mostOptions } from '../evaluate/choice.ts';
 import { isPrompted, needsSchema } from '../evaluate/contestants.ts';
 import type { AnswerEvaluator, ChoiceEvaluator, LearningRows, LossEvaluator } from '../evaluate/evaluator.ts';
@@ -30,7 +31,7 @@ import { Answering } from './answering.ts';
 import { askRows, type ComparedRows, guardsOf, readCompared } from './compared-rows.ts';
 import { openContestant, type OpenContestant } from './contestants.ts';
 import { answeredIn, answersIn, type CompareResult, reportIn } from './evaluation-folder.ts';
-import { type Asked, askedBy, Field, type FieldAnswers, mean, spread, timedFirst } from './field.ts';
+import { type Asked, askedBy, Field, type FieldAnswers, mean, spread } from './field.ts';
 import { answerGeneral } from './general.ts';
 import { KeptAnswers } from './kept-answers.ts';
 import type { JobPort } from './port.ts';
@@ -309,7 +310,7 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
       const { contestant, rows, seconds } = asked;
       const progress = { phase: 'Measuring how long answers take', done: i, total: all.length, unit: 'contestants' };
       port.send({ type: 'progress', progress: { ...progress, secondsLeft: null } });
-      await field.answersOf(asked, spread(rows, timedFirst));
+      await field.answersOf(asked, spread(rows, answeredFirst));
       const tokens = rows.map(({ question }) => question.prompt.length);
       planned.push({
         name: contestant.name,

@@ -1,4 +1,5 @@
 /** Lets a field of contestants answer their rows, and scores the answers. */
+import { answeredFirst } from '../answered-first.ts';
 import type { ScoredAnswer } from '../contract.ts';
 import { answerLimit } from '../evaluate/answers.ts';
 import type { AnswerEvaluator } from '../evaluate/evaluator.ts';
@@ -26,9 +27,6 @@ export interface Round {
   readonly phase: string;
   readonly onAnswer?: (contestant: OpenContestant, row: number, answer: ScoredAnswer) => void;
 }
-
-/** Gives the answers of each contestant that come first, so that the time left is known early: as many as are given together. */
-export const timedFirst = 16;
 
 export function askedBy(contestant: OpenContestant, rows: readonly AskedRow[]): Asked {
   return { contestant, rows, shared: sharedPrefix(rows.map(({ question }) => question.prompt)), seconds: [] };
@@ -92,7 +90,7 @@ export class Field {
         tell();
       });
     };
-    for (const asked of field) await answerRows(asked, spread(asked.rows, timedFirst));
+    for (const asked of field) await answerRows(asked, spread(asked.rows, answeredFirst));
     for (const asked of field) await answerRows(asked, asked.rows);
     return answers;
   }

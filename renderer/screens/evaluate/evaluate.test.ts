@@ -139,8 +139,8 @@ describe('progress', () => {
     const evaluation = { contestants: ['a', 'b', 'c'], answered: 171, answers: 360 };
     expect(standings(evaluation, { b: { answers: 10, seconds: 20 } })).toEqual([
       { name: 'a', answered: 120, rows: 120, secondsLeft: null },
-      { name: 'b', answered: 48, rows: 120, secondsLeft: 144 },
-      { name: 'c', answered: 3, rows: 120, secondsLeft: null },
+      { name: 'b', answered: 35, rows: 120, secondsLeft: 170 },
+      { name: 'c', answered: 16, rows: 120, secondsLeft: null },
     ]);
     expect(standings({ ...evaluation, answers: null }, {})[0]).toMatchObject({ answered: 0, rows: 0 });
   });

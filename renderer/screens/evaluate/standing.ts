@@ -1,9 +1,7 @@
 /** Says how far each contestant of a running evaluation is. */
+import { answeredFirst } from '../../../engine/answered-first.ts';
 import type { Evaluation } from '../../../engine/contract.ts';
 import type { Pace } from '../../state/evaluations.svelte.ts';
-
-/** The engine lets each contestant answer so many rows first, to know the time early. */
-const answeredFirst = 3;
 
 interface Standing {
   readonly name: string;
