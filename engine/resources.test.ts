@@ -7,6 +7,7 @@ import type { TokenRow } from './data/row.ts';
 import { openTokenizer } from './data/tokenizer.ts';
 import { kindNamed, openEvaluators } from './evaluate/evaluators.ts';
 import type { AnswerEvaluator } from './evaluate/evaluator.ts';
+import { nameOfChoice } from './evaluate/evaluator-choice.ts';
 import { verdictOf } from './evaluate/judge.ts';
 import { questionOf } from './evaluate/questions.ts';
 import { openModel } from './models/open.ts';
@@ -22,7 +23,7 @@ const json = (path: string) => JSON.parse(readFileSync(path, 'utf8')) as Record<
 
 /** Scores the rows' own answers. Evaluators that learn a voice need a model's answers and are left out. */
 async function ownAnswers(rows: readonly TokenRow[], choices: readonly EvaluatorChoice[]) {
-  const opened = await openEvaluators(choices.filter((one) => !kindNamed(typeof one === 'string' ? one : one.name).learns));
+  const opened = await openEvaluators(choices.filter((one) => !kindNamed(nameOfChoice(one)).learns));
   const asked = await Promise.all(rows.map(async (row) => (await questionOf(row, tokenizer))!));
   return asked.map((row) => ({
     row,
@@ -52,7 +53,7 @@ describe.each(sampleNames)('the sample %s', (name) => {
 
   it('has answers that its own evaluators find right', async () => {
     const { evaluators, decisive, maxTokens } = readSample(name).evaluation;
-    expect(evaluators.map((one) => (typeof one === 'string' ? one : one.name))).toEqual(expect.arrayContaining([...decisive]));
+    expect(evaluators.map(nameOfChoice)).toEqual(expect.arrayContaining([...decisive]));
     const { rows } = await read(files.test);
     for (const { row, verdicts } of await ownAnswers(rows as TokenRow[], evaluators)) {
       expect(verdicts.filter((verdict) => verdict?.state !== 'good')).toEqual([]);

@@ -11,8 +11,9 @@ import type {
   EvaluatorChoice,
 } from '../contract.ts';
 import { contestantName, isPrompted, needsSchema, readContestant, withNamesOfTheirOwn } from '../evaluate/contestants.ts';
+import { nameOfChoice } from '../evaluate/evaluator-choice.ts';
 import { reportCsv, reportMarkdown, spreadSentences } from '../evaluate/report/report-text.ts';
-import { readText } from '../formats/files.ts';
+import { readOwnJson, readText } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
 import type { HostClient } from '../rpc.ts';
 import {
@@ -199,15 +200,11 @@ function comparison({ args }: Session, adapters: readonly string[]): EvaluationR
 
   function allowedBySchema(): EvaluatorChoice[] {
     if (schema === undefined) return contestants.some(needsSchema) ? ['json'] : [];
-    const given = readJson(resolve(schema), 'It must hold a JSON Schema, or a list of definitions of tools.');
+    const given = readOwnJson(resolve(schema), 'It must hold a JSON Schema, or a list of definitions of tools.');
     return Array.isArray(given)
       ? [{ name: 'tool-calls', options: { tools: given } }]
       : [{ name: 'json-schema', options: { schema: given } }];
   }
-}
-
-function nameOfChoice(choice: EvaluatorChoice): string {
-  return typeof choice === 'string' ? choice : choice.name;
 }
 
 function planned(client: HostClient, request: EvaluationRequest, output: Output): Promise<EvaluationPlan> {
@@ -325,15 +322,6 @@ function readEvaluator(text: string): EvaluatorChoice {
   if (at < 0) return text;
   const [name, file] = [text.slice(0, at), resolve(text.slice(at + 1))];
   if (/\.[cm]?js$/.test(file)) return { name, options: { code: readText(file, 1 << 24) } };
-  const options = readJson(file, `It must hold the options of the evaluator '${name}', as an object.`);
+  const options = readOwnJson(file, `It must hold the options of the evaluator '${name}', as an object.`);
   return { name, options: options as Readonly<Record<string, unknown>> };
-}
-
-function readJson(file: string, hint: string): unknown {
-  const content = readText(file, 1 << 24);
-  try {
-    return JSON.parse(content) as unknown;
-  } catch {
-    throw new Problem('data-invalid', `${file} is not JSON.`, hint);
-  }
 }

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { AdapterWeight, ChatMessage, GenerateRequest, JsonSchema } from '../contract.ts';
-import { readText } from '../formats/files.ts';
+import { readOwnJson } from '../formats/files.ts';
 import { Problem } from '../problem.ts';
 import { modelOptions, UsageError, type Arguments, type Command } from './command.ts';
 
@@ -81,27 +81,17 @@ function readPrompts(args: Arguments): GenerateRequest['prompt'][] {
 /** Reads the schema that the answer is held to. What it says is checked where it is used. */
 function readSchema(path: string | undefined): { readonly schema?: JsonSchema } {
   if (path === undefined) return {};
-  const text = readText(path, 1 << 24);
-  try {
-    return { schema: JSON.parse(text) as JsonSchema };
-  } catch {
-    throw new Problem('data-invalid', `${path} is not JSON.`, 'It must hold a JSON Schema, such as {"type": "object"}.');
-  }
+  const hint = 'It must hold a JSON Schema, such as {"type": "object"}.';
+  return { schema: readOwnJson(path, hint) as JsonSchema };
 }
 
 const roles: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool'] satisfies ChatMessage['role'][];
 
 /** Returns a list of messages, or an object that has one, as a row of a data set does. */
 function readMessages(path: string): readonly ChatMessage[] {
-  const invalid = (what: string) =>
-    new Problem('data-invalid', `${path} ${what}.`, 'It must hold [{"role": "user", "content": "..."}].');
-  let value: unknown;
-  const text = readText(path, 1 << 24);
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw invalid('is not JSON');
-  }
+  const hint = 'It must hold [{"role": "user", "content": "..."}].';
+  const invalid = (what: string) => new Problem('data-invalid', `${path} ${what}.`, hint);
+  const value = readOwnJson(path, hint);
   const list = Array.isArray(value) ? (value as unknown[]) : (value as { messages?: unknown } | null)?.messages;
   if (!Array.isArray(list)) throw invalid('does not hold a list of messages');
   return list.map((item: unknown, i) => {

@@ -37,6 +37,22 @@ export async function questionOf({ inputIds, labels, messages }: TokenRow, token
   };
 }
 
+/** Says why a question cannot be asked of a model with this context, or returns null. */
+export function unaskedBecause(question: Question | null, contextLength: number): string | null {
+  if (question === null) return 'nothing precedes its trained tokens';
+  const { length } = question.prompt;
+  return length < contextLength ? null : `its prompt has ${length} tokens and the model reads at most ${contextLength}`;
+}
+
+/** Is the problem of a model whose answers are asked for and cannot be read. */
+export function noTokenizer(): Problem {
+  return new Problem(
+    'tokenizer-missing',
+    'The model has no tokenizer, so its answers cannot be read.',
+    'Evaluate only the loss, or use a model with a tokenizer.json.',
+  );
+}
+
 /** Describes how a chat template asks for an answer: with the date that it prints, and for a thought or for none, as the rows of a run did. */
 export interface Asking {
   readonly day?: Day | undefined;

@@ -270,6 +270,19 @@ export function readText(path: string, limit: number): string {
   });
 }
 
+/** Gives the bytes up to which a file of JSON that a person wrote is read. */
+const longestOwnJson = 1 << 24;
+
+/** Reads the JSON that a person wrote into a file. Throws a `Problem` with this hint where it is none. */
+export function readOwnJson(path: string, hint: string): unknown {
+  const text = readText(path, longestOwnJson);
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new Problem('data-invalid', `${path} is not JSON.`, hint);
+  }
+}
+
 /** Reads a JSON object. Where the file holds something else, the Problem says what it is. */
 export function readJsonObject(path: string, limit: number): Record<string, unknown> {
   let value: unknown;

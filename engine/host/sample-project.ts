@@ -19,6 +19,7 @@ import type {
 } from '../contract.ts';
 import { hashOf } from '../data/record-hash.ts';
 import { needsSchema, readContestant } from '../evaluate/contestants.ts';
+import { nameOfChoice } from '../evaluate/evaluator-choice.ts';
 import { logError, Problem, toProblemValue } from '../problem.ts';
 import type { RecipeInput } from '../recipe.ts';
 import { embeddedModelPath, readSample, sampleFiles } from '../resources.ts';
@@ -226,7 +227,7 @@ export class SampleProject {
     const spec: JobSpec = {
       ...{ kind: 'evaluate', model: { path, acceptFields }, ...adapter, cacheDir, maxTokens },
       data: questionsOf(name).data,
-      evaluators: evaluators.filter((one) => decisive.includes(typeof one === 'string' ? one : one.name)),
+      evaluators: evaluators.filter((one) => decisive.includes(nameOfChoice(one))),
     };
     const job = supervisor.start(spec, {
       signal: stop,

@@ -17,11 +17,13 @@ import { mostOptions } from '../evaluate/choice.ts';
 import { isPrompted, needsSchema } from '../evaluate/contestants.ts';
 import type { AnswerEvaluator, ChoiceEvaluator, LearningRows, LossEvaluator } from '../evaluate/evaluator.ts';
 import { kindNamed, openEvaluators } from '../evaluate/evaluators.ts';
+import { nameOfChoice } from '../evaluate/evaluator-choice.ts';
 import { verdictOf } from '../evaluate/judge.ts';
 import { type ContestantResult, evaluationReport } from '../evaluate/report/report.ts';
+import { noTokenizer } from '../evaluate/questions.ts';
 import { Examples, triedCounts } from '../evaluate/shots.ts';
 import { learnedSchema } from '../evaluate/schema-prompt.ts';
-import { readText } from '../formats/files.ts';
+import { readOwnJson } from '../formats/files.ts';
 import type { MeasureName, Measures } from '../measures.ts';
 import { openModel } from '../models/open.ts';
 import { Problem } from '../problem.ts';
@@ -60,7 +62,7 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
   const { seed = 0 } = spec;
   const examples = new Examples(data.examples, seed);
   const guards = data.train === null ? null : guardsOf(data.test, data.train);
-  const answersWanted = spec.evaluators.some((choice) => kindNamed(nameOf(choice)).needs !== 'loss');
+  const answersWanted = spec.evaluators.some((choice) => kindNamed(nameOfChoice(choice)).needs !== 'loss');
   if (answersWanted && plain.tokenizer === null) throw noTokenizer();
   const kept = new KeptAnswers(spec.out === null ? null : answersIn(spec.out));
   const answering = new Answering(spec.cacheDir, { kept, port, schema });
@@ -68,7 +70,7 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
   try {
     const asked = answersWanted ? await Promise.all(opened.map((contestant) => ask(contestant, data.rowsOf(contestant)))) : [];
     if (spec.out === null) return await plan(asked);
-    const isAnswered = spec.evaluators.some((choice) => kindNamed(nameOf(choice)).needs === 'answers');
+    const isAnswered = spec.evaluators.some((choice) => kindNamed(nameOfChoice(choice)).needs === 'answers');
     const total = isAnswered ? asked.reduce((sum, { rows }) => sum + rows.length, 0) : 0;
     port.send({ type: 'asked', rows: data.rows.length, rowsHash: data.rowsHash, answers: total });
     const learning = await learningRows();
@@ -153,7 +155,7 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
 
   /** Lets the base answer some training questions, where an evaluator learns from its answers. */
   async function learningRows(): Promise<LearningRows> {
-    if (!spec.evaluators.some((choice) => kindNamed(nameOf(choice)).learns)) return [];
+    if (!spec.evaluators.some((choice) => kindNamed(nameOfChoice(choice)).learns)) return [];
     const trained = data.trainQuestions;
     const most = spec.learningRows ?? learningRowsIfLeftOut;
     const drawn = [...permutation(trained.length, seed, 1)].slice(0, most).map((i) => trained[i]!);
@@ -320,7 +322,7 @@ export async function runCompare(spec: CompareSpec, port: JobPort): Promise<Comp
       });
     }
     const [first] = all;
-    const learns = spec.evaluators.some((choice) => kindNamed(nameOf(choice)).learns);
+    const learns = spec.evaluators.some((choice) => kindNamed(nameOfChoice(choice)).learns);
     const learned = learns ? Math.min(spec.learningRows ?? learningRowsIfLeftOut, data.trainQuestions.length) : 0;
     const tried = all.reduce((sum, { contestant, seconds }) => {
       if (contestant.at.shots?.count !== 'auto') return sum;
@@ -359,7 +361,8 @@ function schemaFor(
 ): unknown {
   if (!contestants.some(needsSchema)) return undefined;
   if (schema !== undefined) return schema;
-  if (schemaFile !== undefined) return readSchema(schemaFile);
+  if (schemaFile !== undefined)
+    return readOwnJson(schemaFile, 'It must hold a JSON Schema, or a list of definitions of tools.');
   if (train === null)
     throw new Problem(
       'request-invalid',
@@ -377,26 +380,17 @@ function schemaFor(
   return learned;
 }
 
-function readSchema(path: string): unknown {
-  try {
-    return JSON.parse(readText(path, 1 << 24)) as unknown;
-  } catch (error) {
-    if (error instanceof Problem) throw error;
-    throw new Problem('data-invalid', `${path} is not JSON.`, 'It must hold a JSON Schema, or a list of definitions of tools.');
-  }
-}
-
 /** Refuses evaluators that do not exist, lack what they learn from or measure nothing of somebody, before anything is read. */
 function requireWhatEvaluatorsNeed({ evaluators, train, contestants }: CompareSpec): void {
   const prompted = contestants.find(isPrompted);
-  if (prompted !== undefined && evaluators.every((choice) => kindNamed(nameOf(choice)).needs === 'loss'))
+  if (prompted !== undefined && evaluators.every((choice) => kindNamed(nameOfChoice(choice)).needs === 'loss'))
     throw new Problem(
       'request-invalid',
       `Nothing would be measured of ${prompted.name}: the loss is only that of rows as they are trained.`,
       "Choose an evaluator of answers too, such as 'exact-match' or 'json-values'.",
     );
   for (const choice of evaluators) {
-    const { name, learns } = kindNamed(nameOf(choice));
+    const { name, learns } = kindNamed(nameOfChoice(choice));
     if (learns && train === undefined)
       throw new Problem(
         'request-invalid',
@@ -404,18 +398,6 @@ function requireWhatEvaluatorsNeed({ evaluators, train, contestants }: CompareSp
         'Name the training rows (--train).',
       );
   }
-}
-
-function nameOf(choice: CompareSpec['evaluators'][number]): string {
-  return typeof choice === 'string' ? choice : choice.name;
-}
-
-function noTokenizer(): Problem {
-  return new Problem(
-    'tokenizer-missing',
-    'The model has no tokenizer, so its answers cannot be read.',
-    'Evaluate only the loss, or use a model with a tokenizer.json.',
-  );
 }
 
 function sha256(text: string): string {

@@ -6,7 +6,7 @@ import { changedSentence, rowFiles } from '../data/row-files.ts';
 import { RowFacts } from '../data/row-facts.ts';
 import type { TokenRow } from '../data/row.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
-import { inContext, messagesInContext, type Question, questionOf } from '../evaluate/questions.ts';
+import { inContext, messagesInContext, type Question, questionOf, unaskedBecause } from '../evaluate/questions.ts';
 import { schemaInstruction } from '../evaluate/schema-prompt.ts';
 import type { Example, Examples } from '../evaluate/shots.ts';
 import { supervisedTokens } from '../labels.ts';
@@ -135,14 +135,10 @@ export async function askRows(
       continue;
     }
     const question = alone && (await inContext(alone, row, context, tokenizer!, asking));
-    if (question !== null && question.prompt.length < limit) asked.push({ index: row.index, question });
-    else {
-      const why =
-        question === null
-          ? 'nothing precedes its trained tokens'
-          : `its prompt has ${question.prompt.length} tokens and the model reads at most ${limit}`;
+    const why = unaskedBecause(question, limit);
+    if (question === null || why !== null)
       notAsked.push(`${row.file}, line ${row.line}: the row was not answered by ${name} because ${why}.`);
-    }
+    else asked.push({ index: row.index, question });
   }
   return { asked, notAsked };
 }

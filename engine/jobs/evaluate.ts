@@ -11,7 +11,7 @@ import { answerGreedily, answerLimit } from '../evaluate/answers.ts';
 import type { AnswerEvaluator, LossEvaluator } from '../evaluate/evaluator.ts';
 import { openEvaluators } from '../evaluate/evaluators.ts';
 import { verdictOf } from '../evaluate/judge.ts';
-import { inContext, questionOf } from '../evaluate/questions.ts';
+import { inContext, noTokenizer, questionOf, unaskedBecause } from '../evaluate/questions.ts';
 import type { Measures } from '../measures.ts';
 import { openModel } from '../models/open.ts';
 import { contextOf } from '../models/positions.ts';
@@ -102,12 +102,7 @@ async function answersTo(
   { shots = [], maxTokens, cacheDir, day, rowSettings }: EvaluateSpec & { readonly day: string },
   port: JobPort,
 ): Promise<{ rows: ReadonlyMap<number, ScoredAnswer>; notes: readonly string[] }> {
-  if (tokenizer === null)
-    throw new Problem(
-      'tokenizer-missing',
-      'The model has no tokenizer, so its answers cannot be read.',
-      'Evaluate only the loss, or use a model with a tokenizer.json.',
-    );
+  if (tokenizer === null) throw noTokenizer();
   const contextLength = contextOf(model.spec);
   const last = new Map(examples.map((example) => [example.index, example]));
   const answers = new Map<number, ScoredAnswer>();
@@ -122,11 +117,8 @@ async function answersTo(
       const alone = await questionOf(example, tokenizer);
       const asked =
         alone && (await inContext(alone, example, { shots }, tokenizer, { day, thinking: rowSettings?.thinking ?? 'row' }));
-      if (asked === null || asked.prompt.length >= contextLength) {
-        const why =
-          asked === null
-            ? 'nothing precedes its trained tokens'
-            : `its prompt has ${asked.prompt.length} tokens and the model reads at most ${contextLength}`;
+      const why = unaskedBecause(asked, contextLength);
+      if (asked === null || why !== null) {
         notes.push(`${file}, line ${line}: the row was not answered because ${why}.`);
         continue;
       }
