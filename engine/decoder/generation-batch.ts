@@ -27,6 +27,8 @@ export interface BatchRow {
 
 interface OpenRow {
   readonly number: number;
+  /** Counts its tokens, the common ones with them. */
+  length: number;
   seconds: number;
 }
 
@@ -58,7 +60,7 @@ export class GenerationBatch {
 
   /** Opens a row, which goes on after the common tokens. It holds up the others until it is fed or ended. */
   open(): BatchRow {
-    const row: OpenRow = { number: this.#opened++, seconds: 0 };
+    const row: OpenRow = { number: this.#opened++, length: this.#common, seconds: 0 };
     this.#open.add(row);
     return {
       get seconds() {
@@ -98,11 +100,9 @@ export class GenerationBatch {
 
   /** Feeds the tokens of several rows, and returns the logits after the last token of each. */
   async #run(waiting: readonly Waiting[]): Promise<Float32Array[]> {
-    const lengths = new Map<number, number>();
-    for (const row of this.#rows) lengths.set(row, (lengths.get(row) ?? 0) + 1);
-    const tokens = waiting.flatMap(({ row: { number }, tokens }, at) =>
+    const tokens = waiting.flatMap(({ row, tokens }, at) =>
       tokens.map((token, i) => ({
-        ...{ token, row: number, place: this.#common + (lengths.get(number) ?? 0) + i },
+        ...{ token, row: row.number, place: row.length++ },
         ends: i === tokens.length - 1 ? at : null,
       })),
     );

@@ -108,10 +108,11 @@ export function sequenceFeeds(
   spec: DecoderSpec,
   { inputIds, time, past, room = past, length, starts, shared }: Feed,
 ): Record<string, TensorValue> {
-  // Places count from `first`: rows that share a cache each have places of their own.
-  const first = shared === undefined ? past : 0;
-  const placeInRow = (t: number): number => (shared === undefined ? t - (starts?.[t] ?? 0) : shared.places[past + t]!);
-  const end = shared === undefined ? past + time : Math.max(...shared.places.slice(past)) + 1;
+  // Rows that share a cache have places of their own, which are counted from the least of these tokens.
+  const own = shared?.places.slice(past);
+  const first = own === undefined ? past : Math.min(...own);
+  const placeInRow = (t: number): number => (own === undefined ? t - (starts?.[t] ?? 0) : own[t]! - first);
+  const end = own === undefined ? past + time : Math.max(...own) + 1;
   const feeds: Record<string, TensorValue> = {
     input_ids: int64(inputIds, [inputIds.length]),
     position: int64([0], [1]),
