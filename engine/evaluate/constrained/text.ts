@@ -31,54 +31,48 @@ export interface AfterText {
   term(text: string | null): Term;
 }
 
+/** Says where in a string its rest begins. */
+interface Place {
+  readonly automaton: Automaton;
+  readonly state: number;
+  readonly reading: Reading;
+  /** Holds the text so far, or null where it makes no difference. */
+  readonly text: string | null;
+  readonly after: AfterText | null;
+}
+
 /** Is the rest of a JSON string: what an automaton allows from a state on, the quotation mark, and what follows. */
 export class TextTerm extends Term {
   readonly isNullable = false;
-  readonly #automaton: Automaton;
-  readonly #state: number;
-  readonly #reading: Reading;
-  /** Holds the text so far, or null where it makes no difference. */
-  readonly #text: string | null;
-  readonly #after: AfterText | null;
+  readonly #place: Place;
 
-  private constructor(
-    grammar: Grammar,
-    automaton: Automaton,
-    state: number,
-    reading: Reading,
-    text: string | null,
-    after: AfterText | null,
-  ) {
+  private constructor(grammar: Grammar, place: Place) {
     super(grammar);
-    this.#automaton = automaton;
-    this.#state = state;
-    this.#reading = reading;
-    this.#text = text;
-    this.#after = after;
+    this.#place = place;
   }
 
   /** Returns the rest of a string from its beginning on. Only where something depends on its text is that followed. */
   static begin(grammar: Grammar, automaton: Automaton, after: AfterText | null = null): Term {
-    return TextTerm.#of(grammar, automaton, automaton.start, between, after === null ? null : '', after);
+    const text = after === null ? null : '';
+    return TextTerm.#of(grammar, { automaton, state: automaton.start, reading: between, text, after });
   }
 
-  static #of(
-    grammar: Grammar,
-    automaton: Automaton,
-    state: number,
-    reading: Reading,
-    text: string | null,
-    after: AfterText | null,
-  ): Term {
+  static #of(grammar: Grammar, place: Place): Term {
+    const { automaton, state, reading, text, after } = place;
     const key = `text ${JSON.stringify([automaton.key, state, Object.values(reading), text, after?.key])}`;
-    return grammar.term(key, () => new TextTerm(grammar, automaton, state, reading, text, after));
+    return grammar.term(key, () => new TextTerm(grammar, place));
+  }
+
+  /** Returns the string at a place that differs from this one in what is given. */
+  #at(change: Partial<Place>): Term {
+    return TextTerm.#of(this.grammar, { ...this.#place, ...change });
   }
 
   protected derive(byte: number): Term {
-    const reading = this.#reading;
+    const { automaton, state, reading } = this.#place;
     switch (reading.at) {
       case 'between':
-        if (byte === quote) return this.#automaton.accepts(this.#state) ? this.#end() : this.grammar.none;
+        if (byte === quote) return automaton.accepts(state) ? this.#end() : this.grammar.none;
         if (byte === backslash) return this.#read({ at: 'escape' });
         if (byte < 0x20) return this.grammar.none;
         if (byte < 0x80) return this.#take(byte);
@@ -114,37 +108,36 @@ export class TextTerm extends Term {
   }
 
   #end(): Term {
-    return this.#after === null ? this.grammar.empty : this.#after.term(this.#text);
+    const { after, text } = this.#place;
+    return after === null ? this.grammar.empty : after.term(text);
   }
 
   #read(reading: Reading): Term {
-    return TextTerm.#of(this.grammar, this.#automaton, this.#state, reading, this.#text, this.#after);
+    return this.#at({ reading });
   }
 
   #take(codePoint: number): Term {
-    const state = this.#automaton.next(this.#state, codePoint);
+    const { automaton, state: before, text } = this.#place;
+    const state = automaton.next(before, codePoint);
     if (state === -1) return this.grammar.none;
-    const text = this.#text === null ? null : this.#text + String.fromCodePoint(codePoint);
-    return TextTerm.#of(this.grammar, this.#automaton, state, between, text, this.#after);
+    return this.#at({ state, reading: between, text: text === null ? null : text + String.fromCodePoint(codePoint) });
   }
 
   protected override blur(): Term {
-    const { automaton, state } = this.#automaton.within?.(this.#state, this.grammar.longest) ?? {
-      automaton: this.#automaton,
-      state: this.#state,
-    };
-    return TextTerm.#of(this.grammar, automaton, state, this.#reading, null, this.#after);
+    const { automaton, state } = this.#place;
+    return this.#at({ ...automaton.within?.(state, this.grammar.longest), text: null });
   }
 
   /** Counts a token for each byte that is missing of a character, then those that the automaton needs, and the quotation mark. */
   protected computeLeast(): number {
-    return this.#leastOf(this.#reading) + 1 + (this.#after?.least ?? 0);
+    const { reading, after } = this.#place;
+    return this.#leastOf(reading) + 1 + (after?.least ?? 0);
   }
 
   #leastOf(reading: Reading): number {
     switch (reading.at) {
       case 'between':
-        return this.#automaton.least(this.#state);
+        return this.#place.automaton.least(this.#place.state);
       case 'utf8': {
         const low = reading.value << (6 * reading.left);
         return reading.left + this.#nearest(Math.max(low, reading.from), low + (1 << (6 * reading.left)) - 1);
@@ -174,12 +167,13 @@ export class TextTerm extends Term {
   /** Returns what the automaton needs after the nearest of these code points, surrogates left out. */
   #nearest(low: number, high: number, isAny = low <= high): number {
     if (!isAny) return Infinity;
+    const { automaton, state } = this.#place;
     const last = Math.min(high, 0x10ffff);
     const ranges = [
       [low, Math.min(last, 0xd7ff)],
       [Math.max(low, 0xe000), last],
     ] as const;
-    return Math.min(...ranges.map(([from, to]) => (from <= to ? this.#automaton.nearest(this.#state, from, to) : Infinity)));
+    return Math.min(...ranges.map(([from, to]) => (from <= to ? automaton.nearest(state, from, to) : Infinity)));
   }
 
   /** Returns what the automaton needs after the nearest of the code points that begin with these high surrogates. */
