@@ -1,38 +1,23 @@
 /** `lowrank adapters` mixes and cuts adapters, keeps the results as versions, and lists, shows and tags them. */
-import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { AdapterVersion, Inspection, MixedVersion } from '../contract.ts';
 import type { ProblemValue } from '../problem.ts';
-import { connectHost, type HostClient } from '../rpc.ts';
+import { commandFolder, keepEngine, startCommand } from '../testing/command-line.ts';
 
-const cli = fileURLToPath(new URL('../cli.ts', import.meta.url));
 const golden = fileURLToPath(new URL('../golden/mix', import.meta.url));
 const model = join(golden, 'model');
 const [a, c] = ['a', 'c'].map((name) => join(golden, 'adapters', name)) as [string, string];
 
-let folder: string;
-let client: HostClient;
-beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'lowrank-mixes-'));
-  client = await connectHost(join(folder, 'data'));
-});
-afterAll(() => {
-  client.close();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 });
-});
+const { folder, dataDir } = commandFolder('mixes');
+const client = keepEngine(dataDir);
 
-function adapters<T>(...args: string[]): Promise<T> {
-  return new Promise((done, fail) => {
-    const all = [cli, '--data-dir', join(folder, 'data'), ...args, '--json'];
-    execFile(process.execPath, all, (error, stdout, stderr) => {
-      if (stdout === '') fail(error ?? new Error(stderr));
-      else done(JSON.parse(stdout) as T);
-    });
-  });
+async function adapters<T>(...args: string[]): Promise<T> {
+  const { stdout, stderr } = await startCommand(dataDir, [...args, '--json']).ended;
+  if (stdout === '') throw new Error(stderr);
+  return JSON.parse(stdout) as T;
 }
 
 test('a mix is a version whose folder says what it is made of', async () => {
@@ -84,7 +69,7 @@ test('an adapter is cut whether or not its base is at hand', async () => {
 test('the window mixes versions by their ids, into the data folder', async () => {
   const versions = await adapters<AdapterVersion[]>('adapters', 'list');
   const [one, other] = versions.map(({ id }) => id) as [string, string];
-  const made = await client.request('adapters.mix', {
+  const made = await client().request('adapters.mix', {
     ...{ model: { path: model }, mix: { method: 'cat' } },
     adapters: [{ id: one, weight: 0.5 }, { id: other }],
   });
@@ -94,7 +79,7 @@ test('the window mixes versions by their ids, into the data folder', async () =>
 
   // Each mix names its parents, as versions of the project where they are some.
   const { projectId, id } = made.version!;
-  const origins = await client.request('adapters.mixes', { projectId });
+  const origins = await client().request('adapters.mixes', { projectId });
   expect(Object.keys(origins).toSorted()).toEqual([one, other, id].toSorted());
   expect(origins[id]).toEqual({
     mix: { method: 'cat' },
@@ -110,5 +95,5 @@ test('the window mixes versions by their ids, into the data folder', async () =>
   // A folder that is gone, or says something else, has no parents, and the others keep theirs.
   writeFileSync(join(versions[1]!.path, 'lowrank.json'), '{"version": 1');
   rmSync(versions[0]!.path, { recursive: true });
-  expect(Object.keys(await client.request('adapters.mixes', { projectId }))).toEqual([id]);
+  expect(Object.keys(await client().request('adapters.mixes', { projectId }))).toEqual([id]);
 });

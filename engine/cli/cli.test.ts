@@ -1,10 +1,9 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import {
   copyFileSync,
   cpSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -12,48 +11,22 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { DataReport, ProblemValue } from '../contract.ts';
-import { connectHost, type HostClient } from '../rpc.ts';
+import { connectHost } from '../rpc.ts';
+import { commandFolder, keepEngine, startCommand } from '../testing/command-line.ts';
 
-const cli = fileURLToPath(new URL('../cli.ts', import.meta.url));
 const golden = fileURLToPath(new URL('../golden/llama-tied', import.meta.url));
 const model = join(golden, 'model');
 const rows = join(golden, 'rows.jsonl');
 const tinyModel = fileURLToPath(new URL('../../resources/tiny/model', import.meta.url));
 const limit = 300_000;
 
-let folder: string;
-let dataDir: string;
-/** Keeps the engine alive between the calls of this file. */
-let client: HostClient;
-beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'lowrank-cli-'));
-  dataDir = join(folder, 'data');
-  client = await connectHost(dataDir);
-}, limit);
-afterAll(() => {
-  client.close();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 });
-}, limit);
-
-interface Ended {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-function start(args: readonly string[]): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [cli, '--data-dir', dataDir, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const ended = new Promise<Ended>((done) => child.on('close', (status) => done({ status, stdout, stderr })));
-  return { child, ended };
-}
+const { folder, dataDir } = commandFolder('cli');
+const client = keepEngine(dataDir);
+const start = (args: readonly string[]) => startCommand(dataDir, args);
 const lowrank = (...args: string[]) => start(args).ended;
 const trainArgs = (out: string, ...more: string[]) => ['train', '--model', model, '--data', rows, '--out', out, ...more];
 /** Far more steps than any test waits for. */
@@ -190,7 +163,7 @@ test(
     await until(() => metricsOf(out).length > 12);
     child.kill('SIGKILL');
     await ended;
-    const state = async () => (await client.request('runs.list', {})).find((run) => run.out === out)?.state;
+    const state = async () => (await client().request('runs.list', {})).find((run) => run.out === out)?.state;
     while ((await state()) === 'running') await new Promise((done) => setTimeout(done, 50));
     expect(await state()).toBe('interrupted');
     const steps = metricsOf(out).length;

@@ -1,14 +1,12 @@
 /** The sample in the terminal, with the tiny model in place of the embedded one. */
-import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { afterAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { EvaluationReport } from '../contract.ts';
 import { embeddedModelPath, resourcesDir } from '../resources.ts';
+import { commandFolder, startCommand } from '../testing/command-line.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'lowrank-cli-demo-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 40, retryDelay: 300 }));
+const { folder, dataDir } = commandFolder('cli-demo');
 
 /** Copies the shipped files with a small model, few rows and two steps. */
 function smallResources(): string {
@@ -32,15 +30,8 @@ function smallResources(): string {
 
 const shipped = smallResources();
 
-function lowrank(...args: readonly string[]): Promise<{ status: number; stdout: string; stderr: string }> {
-  const env = { ...process.env, LOWRANK_RESOURCES: shipped };
-  const command = ['bin/lowrank.mjs', ...args, '--data-dir', join(folder, 'data')];
-  return new Promise((done) =>
-    execFile(process.execPath, command, { env }, (error, stdout, stderr) =>
-      done({ status: error === null ? 0 : Number(error.code), stdout, stderr }),
-    ),
-  );
-}
+const env = { ...process.env, LOWRANK_RESOURCES: shipped };
+const lowrank = (...args: readonly string[]) => startCommand(dataDir, args, env).ended;
 
 it('the sample is trained and compared with the alternatives, with a verdict and a report', async () => {
   const file = join(folder, 'new', 'report.md');

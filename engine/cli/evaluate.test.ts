@@ -1,22 +1,13 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { EvaluationPlan, EvaluationReport } from '../contract.ts';
-import { execFile } from 'node:child_process';
+import { commandFolder, startCommand } from '../testing/command-line.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'lowrank-cli-evaluate-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 40, retryDelay: 300 }));
+const { folder, dataDir } = commandFolder('cli-evaluate');
 const golden = 'engine/golden/llama-tied';
 
-function lowrank(...args: readonly string[]): Promise<{ status: number; stdout: string; stderr: string }> {
-  const command = ['bin/lowrank.mjs', 'evaluate', ...args, '--data-dir', join(folder, 'data')];
-  return new Promise((done) =>
-    execFile(process.execPath, command, (error, stdout, stderr) =>
-      done({ status: error === null ? 0 : Number(error.code), stdout, stderr }),
-    ),
-  );
-}
+const lowrank = (...args: readonly string[]) => startCommand(dataDir, ['evaluate', ...args]).ended;
 const onRows = ['--model', join(golden, 'model'), '--data', join(golden, 'rows.jsonl')];
 const adapter = ['--adapter', join(golden, 'adapter')];
 

@@ -1,42 +1,24 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { writeAdapter } from '../adapters/folder.ts';
 import { newAdapter } from '../adapters/initial.ts';
 import type { ServeState, StartedEndpoint } from '../contract.ts';
 import { openModel } from '../models/open.ts';
 import { defaultRecipe } from '../recipe.ts';
-import { connectHost, type HostClient } from '../rpc.ts';
+import { connectHost } from '../rpc.ts';
+import { commandFolder, keepEngine, startCommand } from '../testing/command-line.ts';
 
-const cli = fileURLToPath(new URL('../cli.ts', import.meta.url));
 const model = fileURLToPath(new URL('../../resources/tiny/model', import.meta.url));
 const limit = 300_000;
-let folder: string;
-let dataDir: string;
-let client: HostClient;
-beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'lowrank-serve-'));
-  dataDir = join(folder, 'data');
-  client = await connectHost(dataDir);
-}, limit);
-afterAll(() => {
-  client.close();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 });
-}, limit);
+const { folder, dataDir } = commandFolder('serve');
+const client = keepEngine(dataDir);
 
 /** Starts `lowrank serve`; `started` has what it prints as JSON, or null where it ends before. */
 function serve(...args: string[]) {
-  const child = spawn(process.execPath, [cli, '--data-dir', dataDir, 'serve', '--json', ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let [stdout, stderr] = ['', ''];
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const ended = new Promise<{ status: number | null; stdout: string; stderr: string }>((done) =>
-    child.on('close', (status) => done({ status, stdout, stderr })),
-  );
+  const { child, ended } = startCommand(dataDir, ['serve', '--json', ...args]);
+  let stdout = '';
   const printed = new Promise<StartedEndpoint>((done) =>
     child.stdout.on('data', (chunk: Buffer) => {
       stdout += chunk.toString();
@@ -70,7 +52,7 @@ test('a model is served until Ctrl-C, with its token told once and kept nowhere'
   const settings = { maxTokens: 40, temperature: 0, topP: 1, topK: 0, seed: 1, ignoreStop: false };
   const asked = { model: { path: model }, adapters: [], settings, streamId: 'a' };
   const prompt = { messages: [{ role: 'user', content: 'What colour is a lemon?' }] } as const;
-  const generated = await client.request('generate.start', { ...asked, prompt });
+  const generated = await client().request('generate.start', { ...asked, prompt });
   const [prompted, completed] = [generated.promptTokens.length, generated.tokens.length];
   expect(answer.usage).toEqual({ prompt_tokens: prompted, completion_tokens: completed, total_tokens: prompted + completed });
 
@@ -93,7 +75,7 @@ test('a model is served until Ctrl-C, with its token told once and kept nowhere'
   const tools = [{ type: 'function', function: { name: 'weather' } }];
   expect(await (await complete(endpoint, { tools })).json()).toMatchObject({ error: { param: 'tools' } });
 
-  const state = await client.request('serve.state', undefined);
+  const state = await client().request('serve.state', undefined);
   expect(state).toMatchObject({ url: endpoint.url, answered: 5 });
   expect(JSON.stringify(state)).not.toContain(endpoint.token);
   const other = serve('--model', model);
@@ -102,7 +84,7 @@ test('a model is served until Ctrl-C, with its token told once and kept nowhere'
 
   child.kill('SIGINT');
   expect((await ended).status).toBe(0);
-  expect(await client.request('serve.state', undefined)).toBeNull();
+  expect(await client().request('serve.state', undefined)).toBeNull();
   await expect(complete(endpoint, {})).rejects.toThrow();
   const files = readdirSync(dataDir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   const holders = files.filter((file) => readFileSync(join(file.parentPath, file.name)).includes(endpoint.token));
@@ -122,21 +104,21 @@ test(
     expect(endpoint).toMatchObject({ model: 'adapter=0.5', adapters: [{ path, weight: 0.5, name: 'adapter' }] });
     const answer = (await (await complete(endpoint, { max_tokens: 8 })).json()) as Completion;
     expect(answer.choices[0]!.message.content).not.toBe('A lemon is yellow.');
-    await client.request('serve.stop', undefined);
+    await client().request('serve.stop', undefined);
     expect(await ended).toMatchObject({ status: 0, stderr: expect.stringContaining('It was stopped') as string });
 
     const owner = await connectHost(dataDir);
     const { url } = await owner.request('serve.start', { model: { path: model }, adapters: [] });
     const states: (ServeState | null)[] = [];
-    const gone = new Promise<void>((done) => client.on('serve.changed', (state) => (states.push(state), state ?? done())));
+    const gone = new Promise<void>((done) => client().on('serve.changed', (state) => (states.push(state), state ?? done())));
     owner.close();
     await gone;
     await expect(fetch(`${url}/models`)).rejects.toThrow();
 
     // What does not fit is known before anybody is told a URL.
     const base = { model: { path: model } };
-    const wrong = client.request('serve.start', { ...base, adapters: [{ path: join(folder, 'none'), weight: 1 }] });
+    const wrong = client().request('serve.start', { ...base, adapters: [{ path: join(folder, 'none'), weight: 1 }] });
     await expect(wrong).rejects.toMatchObject({ code: 'file-missing' });
-    expect(await client.request('serve.state', undefined)).toBeNull();
+    expect(await client().request('serve.state', undefined)).toBeNull();
   },
 );
